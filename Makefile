@@ -1,0 +1,72 @@
+# make demo | test | steps | bench | asan | tsan | install | clean
+# What is missing on a Debian or Ubuntu machine is installed on the way (tests/tools/setup.sh says what).
+
+RELEASE := build/release
+PYTHON := build/venv/bin/python
+# A meson in the virtual environment is there only when the system's is too old.
+MESON = $(if $(wildcard build/venv/bin/meson),build/venv/bin/meson,meson)
+RUN_TESTS := tests/tools/run_tests.py
+PREFIX ?= /usr/local
+
+# configure FOLDER,OPTIONS: also when it was configured before, because lists of tests are read at that time.
+define configure
+	@mkdir -p build
+	@if [ -f $(1)/build.ninja ]; then \
+		$(if $(2),$(MESON) configure $(1) $(2) &&) $(MESON) setup --reconfigure $(1); \
+	else \
+		$(MESON) setup $(1) $(2); \
+	fi >$(1).log 2>&1 || { cat $(1).log; exit 1; }
+endef
+
+.PHONY: all demo test steps bench asan tsan install clean setup setup-python setup-binding
+.NOTPARALLEL:
+
+all: setup
+	$(call configure,$(RELEASE),)
+	@ninja -C $(RELEASE) --quiet
+
+setup:
+	@tests/tools/setup.sh core
+
+setup-python:
+	@tests/tools/setup.sh python
+
+setup-binding:
+	@tests/tools/setup.sh binding
+
+demo: setup-binding
+	@$(PYTHON) bindings/python/examples/demo.py
+
+test: setup-binding all
+	@$(PYTHON) $(RUN_TESTS) $(RELEASE)
+
+steps: setup
+	@python3 tests/tools/steps.py
+
+bench: setup-binding all
+	@$(PYTHON) tests/bench/run.py
+
+# Whatever a sanitizer finds ends the test that did it.
+SANITIZED := -Dbuildtype=debugoptimized -Db_ndebug=false -Db_lundef=false
+COMMA := ,
+# No check of enums: a C program may pass any number as one, and must get an error for it.
+asan: setup
+	$(call configure,build/asan,$(SANITIZED) -Db_sanitize=address$(COMMA)undefined \
+		-Dc_args=-fno-sanitize-recover=all "-Dcpp_args=-fno-sanitize-recover=all -fno-sanitize=enum")
+	@ninja -C build/asan --quiet
+	@ASAN_OPTIONS=detect_leaks=1:halt_on_error=1:allocator_may_return_null=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+		python3 $(RUN_TESTS) build/asan --native
+
+tsan: setup
+	$(call configure,build/tsan,$(SANITIZED) -Db_sanitize=thread)
+	@ninja -C build/tsan --quiet
+	@TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:die_after_fork=0 \
+		python3 $(RUN_TESTS) build/tsan --native
+
+install: setup
+	$(call configure,build/install,-Dprefix=$(PREFIX) -Dtests=false)
+	@ninja -C build/install --quiet
+	@$(MESON) install -C build/install --no-rebuild
+
+clean:
+	rm -rf build bindings/python/build bindings/python/src/*.egg-info

@@ -1,0 +1,75 @@
+"""Builds the wheel: the C++ core is compiled straight into the one extension module, so a wheel needs no libdbc.
+
+Everything else about the package is said in pyproject.toml.
+"""
+
+import atexit
+import os
+import shutil
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from setuptools import setup
+from setuptools.command.build_ext import build_ext
+from setuptools.command.sdist import sdist
+
+HERE = Path(__file__).resolve().parent
+BUNDLED = HERE / "core"  # only in an sdist
+CORE = BUNDLED if BUNDLED.is_dir() else HERE.parent.parent
+
+
+class BuildWithCore(build_ext):
+    """Compiles src/**/*.cc of the library and links the objects into the extension."""
+
+    def build_extension(self, ext):
+        self.force = True  # whether the core has changed is not known
+        sources = sorted(str(path) for path in (CORE / "src").rglob("*.cc"))
+        if not sources:
+            raise FileNotFoundError(f"No C++ sources of libdbc under {CORE / 'src'}")
+
+        def compile_one(source):
+            return self.compiler.compile(
+                [source],
+                output_dir=self.build_temp,
+                macros=[("DBC_STATIC", None), ("NDEBUG", None)],
+                include_dirs=[str(CORE / "include"), str(CORE / "src")],
+                extra_postargs=[
+                    "-std=c++20",
+                    "-O2",
+                    "-g0",
+                    "-fvisibility=hidden",
+                    "-fvisibility-inlines-hidden",
+                    "-pthread",
+                ],
+            )
+
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            for objects in pool.map(compile_one, sources):
+                ext.extra_objects += objects
+        ext.extra_link_args += ["-pthread"]
+        super().build_extension(ext)
+
+
+class SdistWithCore(sdist):
+    """Puts a copy of the library's sources into the archive, as `core`, so that it builds on its own."""
+
+    def make_release_tree(self, base_dir, files):
+        super().make_release_tree(base_dir, files)
+        for directory, pattern in (("include", "*.h"), ("src", "*.h"), ("src", "*.cc")):
+            for source in (CORE / directory).rglob(pattern):
+                target = Path(base_dir) / "core" / source.relative_to(CORE)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, target)
+
+
+# Not in the tree: what an earlier build left there could hide a file that is gone, and two builds would disturb each
+# other.
+build_directory = tempfile.mkdtemp(prefix="diskbackedcache-build-")
+atexit.register(shutil.rmtree, build_directory, ignore_errors=True)
+
+setup(
+    cffi_modules=["dbc_ffi.py:ffi"],
+    cmdclass={"build_ext": BuildWithCore, "sdist": SdistWithCore},
+    options={"build": {"build_base": build_directory}, "bdist_wheel": {"py_limited_api": "cp39"}},
+)

@@ -1,0 +1,477 @@
+"""The cache itself: checks what comes in, calls the library, and answers with objects."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from array import array
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Any, Final, Generic, Literal, NoReturn, cast
+
+from . import _logging
+from ._errors import check, check_number, error
+from ._keys import check_timestamp, encode_key, exact_str, exact_strs, key_list, pack_keys
+from ._model import Codec, ModelT, UndecodableError
+from ._native import NOW, SIZE_ARRAY, VERSION_ARRAY, as_pointer, ffi, lib
+from ._objects import ObjectTable
+from ._options import encode_path, make_options
+from ._stats import CacheStats, read_stats
+
+_NOT_FOUND: Final = lib.DBC_NOT_FOUND
+_UNCHANGED: Final = lib.DBC_UNCHANGED
+_LAST_STATUS: Final = 4095  # dbcpy_get and dbcpy_get_many: larger answers are addresses
+_TIERS: Final[dict[int, Literal["memory", "disk"] | None]] = {
+    lib.DBC_TIER_NONE: None,
+    lib.DBC_TIER_MEMORY: "memory",
+    lib.DBC_TIER_DISK: "disk",
+}
+
+# Bound here, so that the hot calls do not look them up.
+_get: Final = lib.dbcpy_get
+_put: Final = lib.dbcpy_put
+
+
+def _split(items: Mapping[str, ModelT] | Iterable[tuple[str, ModelT]]) -> tuple[list[str], list[ModelT]]:
+    """The keys and the values of a batch."""
+    if isinstance(items, Mapping):
+        mapping = cast("Mapping[str, ModelT]", items)
+        return list(mapping), list(mapping.values())
+    keys: list[str] = []
+    values: list[ModelT] = []
+    if not isinstance(items, Iterable) or isinstance(items, (str, bytes)):
+        raise TypeError(f"items must be a mapping or an iterable of (key, value) pairs, got {type(items).__name__}")
+    for pair in items:
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise TypeError(f"items must be (key, value) pairs, got {type(pair).__name__} at index {len(keys)}")
+        keys.append(pair[0])
+        values.append(pair[1])
+    return keys, values
+
+
+class DiskBackedCache(Generic[ModelT]):
+    """A cache of `model` instances in two tiers: memory, and one SQLite file that is the source of truth.
+
+    Timestamps are seconds since the Unix epoch; without one, a call counts as made now. An item's timestamp is the time
+    of its last access: by it items expire, and by it the least recently used one is evicted when a limit is exceeded.
+
+    All methods may be called from any number of threads at once, and any number of caches in any number of processes
+    may use one file. After fork() parent and child may both go on. The GIL is released while the library works.
+
+    Every method raises TypeError or ValueError for bad arguments, CacheClosedError after close(), and else subclasses
+    of CacheError; after an error nothing has changed, in neither tier.
+    """
+
+    # The hot methods look up slots and no dictionary.
+    __slots__ = ("__weakref__", "_closed", "_codec", "_finalizer", "_handle", "_held", "_objects", "_path")
+
+    def __init__(
+        self,
+        db_path: str | os.PathLike[str],
+        model: type[ModelT],
+        max_memory_items: int = 10_000,
+        max_memory_size_bytes: int = 64 * 1024 * 1024,
+        max_disk_items: int = 1_000_000,
+        max_disk_size_bytes: int = 1024 * 1024 * 1024,
+        memory_ttl_seconds: float = 300.0,
+        disk_ttl_seconds: float = 7 * 24 * 3600.0,
+        max_item_size_bytes: int = 1024 * 1024,
+        *,
+        durability: Literal["normal", "full", "off"] = "normal",
+        on_corrupt: Literal["restart", "fail"] = "restart",
+        busy_timeout_seconds: float = 5.0,
+        touch_delay_seconds: float = 1.0,
+        file_mode: int = 0o600,
+    ) -> None:
+        """Opens the cache, and creates the file and missing parent directories.
+
+        Args:
+            db_path: The SQLite file; ":memory:" keeps the disk tier in RAM, for this object alone. Beside the file live
+                three more, `-wal`, `-shm` and `-dbc`, which are never to be deleted while the cache is in use.
+            model: The class of all values, a subclass of CacheableModel. Items that were stored under another value of
+                its `schema_version` are removed.
+            max_memory_items: How many items memory holds; 0 switches the memory tier off.
+            max_memory_size_bytes: The sum of their sizes. An item's size is that of its JSON in bytes.
+            max_disk_items: How many items the file holds, at least 1.
+            max_disk_size_bytes: The sum of their sizes, at least 1.
+            memory_ttl_seconds: An item that nobody asked for this long is read from disk again; inf: never.
+            disk_ttl_seconds: An item that nobody asked for this long is gone; inf: never.
+            max_item_size_bytes: Larger items live on disk only.
+            durability: What a power loss costs. "normal": perhaps the last writes, "full": nothing, but every write
+                waits for the device, "off": perhaps the file. A killed process costs nothing in any case.
+            on_corrupt: What to do with a damaged file: "restart" moves it aside (`<name>.corrupt-<time>`, with a
+                WARNING) and starts afresh, "fail" raises CacheCorruptError.
+            busy_timeout_seconds: How long a write waits for other writers before it raises CacheBusyError; up to a
+                day.
+            touch_delay_seconds: How long the file may lag behind in access times; up to an hour.
+            file_mode: The permission bits of files that are created.
+
+        Raises:
+            TypeError, ValueError: For a bad argument, which the message names.
+            CacheIOError, CacheFullError, CacheBusyError: If the file cannot be opened.
+            CacheCorruptError, CacheVersionError, CacheForeignError: If it is no cache that this release can use; it is
+                left untouched.
+        """
+        self._closed = True  # until everything has succeeded
+        path = encode_path(db_path)
+        self._path: Final = os.fsdecode(path)
+        self._codec: Final = Codec(model)
+        options = make_options(
+            {
+                "max_memory_items": max_memory_items,
+                "max_memory_size_bytes": max_memory_size_bytes,
+                "max_disk_items": max_disk_items,
+                "max_disk_size_bytes": max_disk_size_bytes,
+                "memory_ttl_seconds": memory_ttl_seconds,
+                "disk_ttl_seconds": disk_ttl_seconds,
+                "max_item_size_bytes": max_item_size_bytes,
+                "durability": durability,
+                "on_corrupt": on_corrupt,
+                "busy_timeout_seconds": busy_timeout_seconds,
+                "touch_delay_seconds": touch_delay_seconds,
+                "file_mode": file_mode,
+            }
+        )
+        # Memory holds objects here, not bytes there; without a memory tier there is nothing to keep track of.
+        check(lib.dbc_options_set_u64(options, lib.DBC_MEMORY_VALUES, 1 if max_memory_items == 0 else 0))
+        _logging.set_log(options)
+        opened = ffi.new("dbc_cache **")
+        check(lib.dbc_open(path, self._codec.schema_version.encode(), options, opened))
+        # Freed when the last of this object and the calls that are inside of it lets go. A closed one is kept until
+        # then: the library answers "closed" on it, to whatever comes late.
+        self._handle: Final = ffi.gc(opened[0], lib.dbc_free)
+        self._closed = False
+        # Also when the interpreter exits, for the sake of access times that are not written yet.
+        self._finalizer: Final = weakref.finalize(self, lib.dbc_close, self._handle)
+        _logging.follow_level(self._handle)
+        self._objects: Final[ObjectTable[ModelT] | None] = None if max_memory_items == 0 else ObjectTable(self._handle)
+        self._held: Final[dict[str, tuple[bytes, int, ModelT]]] = {} if self._objects is None else self._objects.held
+        _caches.add(self)
+
+    # ------------------------------------------------------------------------------------------- single items -------
+
+    def put(self, key: str, value: ModelT, timestamp: float | None = None) -> None:
+        """Stores a value in both tiers, then evicts until all limits hold, which may hit the item itself.
+
+        Raises:
+            TypeError: If the value is no instance of exactly the cache's model.
+            ValueError: If its schema_version is not the model's, if Pydantic cannot serialise it, or if it is larger
+                than max_disk_size_bytes. What was stored under the key before stays.
+        """
+        encoded = encode_key(key)
+        self._codec.check(value)
+        data = self._codec.encode(value)
+        seconds = NOW if timestamp is None else check_timestamp(timestamp)
+        objects = self._objects
+        if objects is None:
+            check_number(_put(self._handle, encoded, len(encoded), data, len(data), seconds))
+            return
+        since = objects.reports
+        version = _put(self._handle, encoded, len(encoded), data, len(data), seconds)
+        if version < 0:
+            raise error(-version)
+        objects.let_go()
+        objects.store(exact_str(key), encoded, version, value, since)
+
+    def get(self, key: str, timestamp: float | None = None) -> ModelT | None:
+        """The value, or None.
+
+        A hit sets the item's timestamp. In memory it is the same object that was put or read before; one on disk is
+        decoded and brought into memory. An item that is expired, or no valid instance of the model, is removed, and it
+        is a miss.
+        """
+        try:
+            held = self._held.get(key)
+        except TypeError:  # cannot be hashed, so it is no str
+            held = None
+        if held is None:
+            return self._get_unheld(key, timestamp)
+        encoded, version, value = held
+        since = self._objects.reports  # type: ignore[union-attr]
+        answer = _get(
+            self._handle, encoded, len(encoded), version, NOW if timestamp is None else check_timestamp(timestamp)
+        )
+        if answer == _UNCHANGED:
+            return value
+        return self._answer(exact_str(key), encoded, version, since, answer)
+
+    def _get_unheld(self, key: str, timestamp: float | None) -> ModelT | None:
+        encoded = encode_key(key)
+        seconds = check_timestamp(timestamp)
+        since = 0 if self._objects is None else self._objects.reports
+        answer = _get(self._handle, encoded, len(encoded), 0, seconds)
+        if answer == _NOT_FOUND:
+            return None
+        return self._answer(exact_str(key), encoded, 0, since, answer)
+
+    def _answer(self, key: str, encoded: bytes, held: int, since: int, answer: int) -> ModelT | None:
+        """What a get returns when the library did not say that the object held is the current one."""
+        objects = self._objects
+        if answer <= _LAST_STATUS:
+            if answer != _NOT_FOUND:
+                raise error(answer)
+            if objects is not None:
+                objects.forget(key, held)
+            return None
+        pointer = as_pointer(answer, "dbc_value *")
+        try:
+            version: int = lib.dbc_value_version(pointer)
+            data: bytes = ffi.unpack(lib.dbcpy_bytes(pointer), lib.dbc_value_size(pointer))
+        finally:
+            lib.dbc_value_release(pointer)
+        try:
+            value = self._codec.decode(data)
+        except UndecodableError as e:
+            self._discard(key, encoded, version, e)
+            return None
+        if objects is None:
+            return value
+        objects.let_go()
+        return objects.store(key, encoded, version, value, since)
+
+    def _discard(self, key: str, encoded: bytes, version: int, reason: Exception) -> None:
+        _logging.logger.debug("get(key=%r): value does not decode: %s", key, reason)
+        check(lib.dbc_discard(self._handle, encoded, len(encoded), version, 0))
+        if self._objects is not None:
+            self._objects.let_go()
+
+    def delete(self, key: str) -> bool:
+        """Removes an item from both tiers. Returns whether there was one."""
+        encoded = encode_key(key)
+        status = lib.dbc_delete(self._handle, encoded, len(encoded))
+        if status == _NOT_FOUND:
+            return False
+        check(status)
+        if self._objects is not None:
+            self._objects.let_go()
+        return True
+
+    def exists(self, key: str, timestamp: float | None = None) -> bool:
+        """Would get() find the key at that time? Counts as nothing and changes nothing."""
+        encoded = encode_key(key)
+        status = lib.dbcpy_exists(self._handle, encoded, len(encoded), check_timestamp(timestamp))
+        if status == _NOT_FOUND:
+            return False
+        check(status)
+        return True
+
+    contains = exists
+
+    def tier(self, key: str, timestamp: float | None = None) -> Literal["memory", "disk"] | None:
+        """Which tier would answer a get() at that time? Counts as nothing and changes nothing."""
+        encoded = encode_key(key)
+        return _TIERS[check_number(lib.dbcpy_tier(self._handle, encoded, len(encoded), check_timestamp(timestamp)))]
+
+    # ------------------------------------------------------------------------------------------------ batches -------
+
+    def put_many(
+        self, items: Mapping[str, ModelT] | Iterable[tuple[str, ModelT]], timestamp: float | None = None
+    ) -> None:
+        """Stores all items of a mapping, or of an iterable of pairs, or, after any error, none.
+
+        They share one timestamp, and eviction runs once, after all are in. Of a key that comes twice the later value
+        stays. An empty batch does nothing.
+
+        Raises: as put().
+        """
+        keys, values = _split(items)
+        keys = exact_strs(keys)
+        count = len(keys)
+        block, key_sizes = pack_keys(keys)
+        for value in values:
+            self._codec.check(value)
+        data = list(map(self._codec.encode, values))
+        seconds = check_timestamp(timestamp)
+        value_sizes = array(SIZE_ARRAY, map(len, data))
+        versions = array(VERSION_ARRAY, bytes(8 * count))
+        arguments = (
+            self._handle,
+            count,
+            block,
+            ffi.from_buffer("size_t[]", key_sizes),
+            b"".join(data),
+            ffi.from_buffer("size_t[]", value_sizes),
+            seconds,
+            ffi.from_buffer("uint64_t[]", versions),
+        )
+        objects = self._objects
+        if objects is None:
+            check(lib.dbcpy_put_many(*arguments))
+            return
+        with objects.storing_many(count) as store:
+            check(lib.dbcpy_put_many(*arguments))
+            objects.let_go()
+            store(keys, versions, values)
+
+    def get_many(self, keys: Iterable[str], timestamp: float | None = None) -> dict[str, ModelT]:
+        """What is there of these keys, in the order asked for; missing keys are absent.
+
+        Sets no timestamps and brings nothing into memory, so that a scan cannot flush the cache. Every key counts as
+        one get. The part on disk is read as of one moment.
+        """
+        wanted = key_list(keys)
+        block, key_sizes = pack_keys(wanted)
+        seconds = check_timestamp(timestamp)
+        count = len(wanted)
+        held = list(map(self._held.get, wanted))
+        versions = array(VERSION_ARRAY, [0 if entry is None else entry[1] for entry in held])
+        answer = lib.dbcpy_get_many(
+            self._handle,
+            count,
+            block,
+            ffi.from_buffer("size_t[]", key_sizes),
+            ffi.from_buffer("uint64_t[]", versions),
+            seconds,
+        )
+        if answer <= _LAST_STATUS:
+            raise error(answer)
+        result = as_pointer(answer, "dbc_result *")
+        found: dict[str, ModelT] = {}
+        unusable: list[tuple[int, int, UndecodableError]] = []
+        try:
+            statuses: list[int] = ffi.unpack(lib.dbc_result_statuses(result), count) if count else []
+            if statuses.count(_UNCHANGED) == count:
+                return {key: entry[2] for key, entry in zip(wanted, held) if entry is not None}
+            data = ffi.cast("char **", lib.dbc_result_data(result))
+            sizes = lib.dbc_result_sizes(result)
+            for row, (key, entry, status) in enumerate(zip(wanted, held, statuses)):
+                if status == _UNCHANGED:
+                    assert entry is not None
+                    found[key] = entry[2]
+                elif status == _NOT_FOUND:
+                    if entry is not None and self._objects is not None:
+                        self._objects.forget(key, entry[1])
+                else:
+                    try:
+                        found[key] = self._codec.decode(ffi.unpack(data[row], sizes[row]))
+                    except UndecodableError as e:
+                        unusable.append((row, lib.dbc_result_versions(result)[row], e))
+        finally:
+            lib.dbc_result_free(result)
+        for row, version, reason in unusable:
+            self._discard(wanted[row], wanted[row].encode(), version, reason)
+        return found
+
+    def delete_many(self, keys: Iterable[str]) -> int:
+        """Removes all of these items, or, after an error, none. Returns how many there were."""
+        wanted = key_list(keys)
+        block, key_sizes = pack_keys(wanted)
+        removed = check_number(
+            lib.dbcpy_delete_many(self._handle, len(wanted), block, ffi.from_buffer("size_t[]", key_sizes))
+        )
+        if self._objects is not None:
+            self._objects.let_go()
+        return removed
+
+    # -------------------------------------------------------------------------------------------- whole cache -------
+
+    def clear(self) -> None:
+        """Removes every item from both tiers. The counters of operations stay."""
+        check(lib.dbc_clear(self._handle))
+        if self._objects is not None:
+            self._objects.clear()
+            self._objects.let_go()
+
+    def clear_memory(self) -> None:
+        """Empties the memory tier. The disk keeps everything."""
+        check(lib.dbc_clear_memory(self._handle))
+        if self._objects is not None:
+            self._objects.clear()
+            self._objects.let_go()
+
+    def flush(self) -> None:
+        """Writes pending access times to the file, so that other programs see them."""
+        check(lib.dbc_flush(self._handle))
+
+    def purge_expired(self, timestamp: float | None = None) -> int:
+        """Removes all items that are past disk_ttl_seconds at that time. Returns how many there were.
+
+        Items past memory_ttl_seconds leave memory.
+        """
+        removed = check_number(lib.dbcpy_purge_expired(self._handle, check_timestamp(timestamp)))
+        if self._objects is not None:
+            self._objects.let_go()
+        return removed
+
+    def get_count(self) -> int:
+        """The number of items on disk, where every item is. Not a scan."""
+        return check_number(lib.dbcpy_count(self._handle))
+
+    def get_total_size(self) -> int:
+        """The sum of the sizes of all items on disk, in bytes. Not a scan."""
+        return check_number(lib.dbcpy_total_size(self._handle))
+
+    def get_stats(self) -> CacheStats:
+        """A snapshot of the counters of this object and of what the tiers hold, all of one moment."""
+        return read_stats(self._handle)
+
+    def __contains__(self, key: str) -> bool:
+        return self.exists(key)
+
+    def __len__(self) -> int:
+        return self.get_count()
+
+    # -------------------------------------------------------------------------------------------- life of it --------
+
+    def close(self) -> None:
+        """Writes what is pending and closes the file. Closing again does nothing.
+
+        Waits for calls that other threads are inside of; later ones raise CacheClosedError. May not be called from a
+        log handler that this cache has called (RuntimeError): the call that logs would wait for itself.
+
+        Raises:
+            CacheError: If access times could not be written. The cache is closed all the same.
+        """
+        if _logging.inside_handler():
+            raise RuntimeError("A cache cannot be closed from within a log handler that a cache has called")
+        self._closed = True
+        self._finalizer.detach()
+        status = lib.dbc_close(self._handle)
+        if self._objects is not None:
+            self._objects.clear()
+        check(status)
+
+    @property
+    def closed(self) -> bool:
+        """Was close() called?"""
+        return self._closed
+
+    @property
+    def db_path(self) -> str:
+        """The file, as it was given."""
+        return self._path
+
+    @property
+    def model(self) -> type[ModelT]:
+        """The class of all values."""
+        return self._codec.model
+
+    def __enter__(self) -> DiskBackedCache[ModelT]:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exception: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "open"
+        return f"<DiskBackedCache[{self._codec.model.__name__}] at {self._path!r}, {state}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("A DiskBackedCache cannot be pickled or copied; open one with the same path instead")
+
+    def _after_fork(self) -> None:
+        if self._objects is not None:
+            self._objects.after_fork()
+
+
+_caches: Final[weakref.WeakSet[DiskBackedCache[Any]]] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for cache in list(_caches):
+        cache._after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,100 @@
+"""What can be cached, and how it becomes JSON and an object again."""
+
+from __future__ import annotations
+
+from typing import Final, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+
+class CacheableModel(BaseModel):
+    """The base of everything that is cached: a frozen Pydantic model with a `schema_version`.
+
+    A subclass gives `schema_version` a default, and a new one whenever its fields change in such a way that what was
+    stored before should not be used any more. It is frozen, because the cache hands out one and the same object to
+    everyone.
+    """
+
+    # NaN and the infinities have no place in strict JSON, but a value must come back as it was put.
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants")
+
+
+ModelT = TypeVar("ModelT", bound=CacheableModel)
+
+MAX_SCHEMA_VERSION_SIZE: Final = 64
+
+
+class UndecodableError(Exception):
+    """A stored value that is no valid instance of the model (any more)."""
+
+
+def schema_version(model: type[CacheableModel]) -> str:
+    """The default of the model's `schema_version` field. Raises ValueError if there is none that can serve."""
+    field = model.model_fields.get("schema_version")
+    version = None if field is None else field.get_default(call_default_factory=False)
+    if field is None or field.is_required() or field.default_factory is not None:
+        raise ValueError(f"Model {model.__name__} must define a default schema_version")
+    if not isinstance(version, str):
+        raise ValueError(f"Model {model.__name__}: schema_version must be a str, got {type(version).__name__}")
+    try:
+        size = len(version.encode())
+    except UnicodeEncodeError:
+        raise ValueError(f"Model {model.__name__}: schema_version must be valid Unicode text") from None
+    if not 1 <= size <= MAX_SCHEMA_VERSION_SIZE or "\0" in version:
+        raise ValueError(
+            f"Model {model.__name__}: schema_version must be 1 to {MAX_SCHEMA_VERSION_SIZE} bytes of UTF-8"
+            f" without U+0000, got {version!r}"
+        )
+    return version
+
+
+class Codec(Generic[ModelT]):
+    """Encodes and decodes the instances of one model.
+
+    Fields go by their own names, both ways, whatever aliases they have: those are for other people's JSON, and the one
+    for writing may differ from the one for reading.
+    """
+
+    __slots__ = ("_decode", "_encode", "model", "schema_version")
+
+    def __init__(self, model: type[ModelT]) -> None:
+        self.model: Final[type[ModelT]] = model
+        if not isinstance(model, type) or not issubclass(model, CacheableModel):
+            got = model.__name__ if isinstance(model, type) else type(model).__name__
+            raise TypeError(f"model must be a subclass of CacheableModel, got {got}")
+        if not model.model_config.get("frozen"):
+            raise ValueError(f"Model {model.__name__} must be frozen")
+        self.schema_version: Final = schema_version(model)
+        model.model_rebuild()  # no-op unless references to classes defined later are still open
+        self._encode = model.__pydantic_serializer__.to_json
+        self._decode = model.__pydantic_validator__.validate_json
+
+    def check(self, value: ModelT) -> None:
+        """Raises TypeError or ValueError for what could not come back as it is.
+
+        An instance of a subclass is refused too: it would come back as the model itself, without what it added.
+        """
+        if type(value) is not self.model:
+            raise TypeError(f"Value must be an instance of {self.model.__name__}, got {type(value).__name__}")
+        version: object = getattr(value, "schema_version", None)
+        if version != self.schema_version:
+            raise ValueError(
+                f"Value has schema_version {version!r}, but the default of {self.model.__name__}"
+                f" is {self.schema_version!r}"
+            )
+
+    def encode(self, value: ModelT) -> bytes:
+        """JSON. What Pydantic raises for a field that cannot be serialised is a ValueError and passes through."""
+        return self._encode(value, round_trip=True, by_alias=False)
+
+    def decode(self, data: bytes) -> ModelT:
+        """The object. Raises UndecodableError, whatever a validator of the model has raised."""
+        try:
+            value = self._decode(data, by_alias=False, by_name=True)
+        except MemoryError:
+            raise
+        except Exception as e:
+            raise UndecodableError(str(e)) from e
+        if type(value) is not self.model or getattr(value, "schema_version", None) != self.schema_version:
+            raise UndecodableError(f"not an instance of {self.model.__name__} {self.schema_version}")
+        return value

@@ -1,0 +1,104 @@
+// Calls about one item.
+#include <cstring>
+
+#include "api/arguments.h"
+#include "api/handle.h"
+
+using dbc::Cache;
+using dbc::ItemRef;
+using dbc::Key;
+using dbc::Status;
+
+extern "C" {
+
+dbc_status dbc_put(dbc_cache *cache, const char *key, size_t key_size, const void *value, size_t value_size, unsigned flags,
+                   const double *timestamp, uint64_t *version) {
+  if (version) *version = 0;
+  return dbc::call(cache, [&](Cache &c) {
+    dbc::check_flags(flags);
+    Cache::NewItem item{dbc::check_key(key, key_size), dbc::check_value(value, value_size, c.max_disk_size_bytes())};
+    dbc::check_timestamp(timestamp);
+    uint64_t written = 0;
+    c.put(item, (flags & DBC_TEXT) != 0, timestamp, &written);
+    if (version) *version = written;
+    return Status::kOk;
+  });
+}
+
+dbc_status dbc_get_changed(dbc_cache *cache, const char *key, size_t key_size, uint64_t held_version,
+                           const double *timestamp, dbc_value **value) {
+  if (value) *value = nullptr;
+  return dbc::call(cache, [&](Cache &c) {
+    dbc::require(value, "value");
+    Key checked = dbc::check_key(key, key_size);
+    dbc::check_timestamp(timestamp);
+    ItemRef item;
+    Status status = c.get(checked, held_version, timestamp, &item);
+    *value = dbc::to_value(std::move(item));
+    return status;
+  });
+}
+
+dbc_status dbc_get(dbc_cache *cache, const char *key, size_t key_size, const double *timestamp, dbc_value **value) {
+  return dbc_get_changed(cache, key, key_size, 0, timestamp, value);
+}
+
+dbc_status dbc_get_into(dbc_cache *cache, const char *key, size_t key_size, const double *timestamp, void *buffer,
+                        size_t capacity, size_t *size, uint64_t *version) {
+  if (size) *size = 0;
+  if (version) *version = 0;
+  return dbc::call(cache, [&](Cache &c) {
+    dbc::require(size, "size");
+    if (capacity > 0) dbc::require(buffer, "buffer");
+    Key checked = dbc::check_key(key, key_size);
+    dbc::check_timestamp(timestamp);
+    ItemRef item;
+    Status status = c.get(checked, 0, timestamp, &item);
+    if (status != Status::kOk) return status;
+    std::string_view bytes = item->value();
+    *size = bytes.size();
+    if (version) *version = item->version();
+    if (bytes.size() > capacity) {
+      dbc::fail(Status::kBufferTooSmall, "buffer of " + std::to_string(capacity) + " bytes is too small for a value of " +
+                                             std::to_string(bytes.size()) + " bytes");
+      return Status::kBufferTooSmall;
+    }
+    if (!bytes.empty()) std::memcpy(buffer, bytes.data(), bytes.size());
+    return Status::kOk;
+  });
+}
+
+dbc_status dbc_delete(dbc_cache *cache, const char *key, size_t key_size) {
+  return dbc::call(cache, [&](Cache &c) {
+    return c.remove(dbc::check_key(key, key_size)) ? Status::kOk : Status::kNotFound;
+  });
+}
+
+dbc_status dbc_discard(dbc_cache *cache, const char *key, size_t key_size, uint64_t version, int was_memory_hit) {
+  return dbc::call(cache, [&](Cache &c) {
+    if (version == 0) dbc::refuse("version must not be 0");
+    c.discard(dbc::check_key(key, key_size), version, was_memory_hit != 0);
+    return Status::kOk;
+  });
+}
+
+dbc_status dbc_exists(dbc_cache *cache, const char *key, size_t key_size, const double *timestamp) {
+  return dbc::call(cache, [&](Cache &c) {
+    Key checked = dbc::check_key(key, key_size);
+    dbc::check_timestamp(timestamp);
+    return c.exists(checked, timestamp) ? Status::kOk : Status::kNotFound;
+  });
+}
+
+dbc_status dbc_get_tier(dbc_cache *cache, const char *key, size_t key_size, const double *timestamp, int *tier) {
+  if (tier) *tier = DBC_TIER_NONE;
+  return dbc::call(cache, [&](Cache &c) {
+    dbc::require(tier, "tier");
+    Key checked = dbc::check_key(key, key_size);
+    dbc::check_timestamp(timestamp);
+    *tier = static_cast<int>(c.tier(checked, timestamp));
+    return Status::kOk;
+  });
+}
+
+}  // extern "C"

@@ -1,0 +1,80 @@
+// Item: one state of one key, as both tiers and the callers of the library see it. Header, key and value share one
+// allocation; a dbc_value of the C ABI is an Item.
+//
+// Thread safety: key, value, version, id and size never change. The timestamp, the generation and the marks are atomic. What
+// only the memory tier uses is guarded by the memory tier's mutex and says so.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "base/key.h"
+#include "base/ref.h"
+
+namespace dbc {
+
+class Item {
+ public:
+  struct Fields {
+    uint64_t version = 0;    // unique in the file, never reused, grows with every put
+    int64_t id = 0;          // the row on disk
+    double timestamp = 0;    // last access
+    uint64_t generation = 0; // the generation word of the key that this state was read or written under
+    uint64_t size = 0;       // bytes of the value as given, also when the item holds no bytes
+    bool text = false;       // the value is UTF-8 text
+  };
+
+  // An item with room for `stored_bytes` of value (its size, or 0 when the bytes live elsewhere), still to be filled through
+  // writable_value() before anyone else sees it. Throws std::bad_alloc.
+  static Ref<Item> create(const Key &key, const Fields &fields, size_t stored_bytes);
+
+  void retain() { references_.fetch_add(1, std::memory_order_relaxed); }
+  void release() {
+    if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy();
+  }
+
+  std::string_view key() const { return {data() + stored_bytes_, key_size_}; }
+  uint64_t hash() const { return hash_; }
+  Key as_key() const { return Key(key(), hash_); }
+  // Empty when the item holds no bytes, whatever its size.
+  std::string_view value() const { return {data(), stored_bytes_}; }
+  char *writable_value() { return data(); }
+
+  uint64_t version() const { return version_; }
+  int64_t id() const { return id_; }
+  uint64_t size() const { return size_; }
+  bool text() const { return text_; }
+
+  std::atomic<double> timestamp;
+  std::atomic<uint64_t> generation;
+  // The timestamp is ahead of the file's, and the item is in the touch log.
+  std::atomic<bool> touched{false};
+  // The item is in the memory tier. Set and cleared under the memory tier's mutex.
+  std::atomic<bool> resident{false};
+
+  // Position in the memory tier's LRU heap. Guarded by the memory tier's mutex.
+  uint32_t heap_index = 0;
+
+ private:
+  Item(const Key &key, const Fields &fields, size_t stored_bytes);
+  void destroy();
+
+  // Directly after the header, so aligned to 8: the value, then the key.
+  const char *data() const { return reinterpret_cast<const char *>(this + 1); }
+  char *data() { return reinterpret_cast<char *>(this + 1); }
+
+  const uint64_t hash_;
+  const uint64_t version_;
+  const int64_t id_;
+  const uint64_t size_;
+  const uint32_t stored_bytes_;
+  std::atomic<uint32_t> references_{1};
+  const uint16_t key_size_;
+  const bool text_;
+};
+
+using ItemRef = Ref<Item>;
+
+}  // namespace dbc

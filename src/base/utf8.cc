@@ -1,0 +1,49 @@
+#include "base/utf8.h"
+
+#include <cstdint>
+#include <cstring>
+
+namespace dbc {
+
+size_t count_code_points(std::string_view text) {
+  const auto *at = reinterpret_cast<const unsigned char *>(text.data());
+  const auto *end = at + text.size();
+  size_t count = 0;
+  while (at < end) {
+    // Keys are mostly ASCII: eight bytes at a time while no high bit is set.
+    uint64_t word;
+    if (end - at >= 8 && (std::memcpy(&word, at, 8), (word & 0x8080808080808080u) == 0)) {
+      at += 8;
+      count += 8;
+      continue;
+    }
+    unsigned char lead = *at++;
+    ++count;
+    if (lead < 0x80) continue;
+    // The allowed range of the second byte rules out overlong forms, surrogates and what lies beyond U+10FFFF.
+    int more;
+    unsigned char low = 0x80, high = 0xBF;
+    if (lead >= 0xC2 && lead <= 0xDF) {
+      more = 1;
+    } else if (lead >= 0xE0 && lead <= 0xEF) {
+      more = 2;
+      if (lead == 0xE0) low = 0xA0;
+      if (lead == 0xED) high = 0x9F;
+    } else if (lead >= 0xF0 && lead <= 0xF4) {
+      more = 3;
+      if (lead == 0xF0) low = 0x90;
+      if (lead == 0xF4) high = 0x8F;
+    } else {
+      return kInvalidUtf8;
+    }
+    for (; more > 0; --more) {
+      if (at == end || *at < low || *at > high) return kInvalidUtf8;
+      ++at;
+      low = 0x80;
+      high = 0xBF;
+    }
+  }
+  return count;
+}
+
+}  // namespace dbc

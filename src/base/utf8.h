@@ -1,0 +1,14 @@
+// UTF-8 checks for keys.
+#pragma once
+
+#include <cstddef>
+#include <string_view>
+
+namespace dbc {
+
+inline constexpr size_t kInvalidUtf8 = static_cast<size_t>(-1);
+
+// The number of code points, or kInvalidUtf8 (truncated, overlong, surrogate, beyond U+10FFFF).
+size_t count_code_points(std::string_view text);
+
+}  // namespace dbc

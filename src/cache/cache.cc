@@ -1,0 +1,168 @@
+// The cache as a whole: opening, closing, clearing, counting.
+#include "cache/cache.h"
+
+#include <new>
+#include <utility>
+
+#include "base/clock.h"
+
+namespace dbc {
+
+Cache::Cache(const CacheOptions &options, const OpenStore &open_store)
+    : options_(options),
+      logger_(options.log_sink, options.log_level),
+      dropped_(!options.memory_values),
+      memory_(options.max_memory_items, options.max_memory_size_bytes) {
+  LogScope log(logger_);
+  store_ = open_store(logger_, log);
+  std::unique_ptr<Transaction> transaction = store_->begin();
+  std::vector<Removed> removed;
+  uint64_t discarded = transaction->erase_other_schemas();
+  uint64_t evicted = evict_from_disk(*transaction, &removed, log);
+  if (discarded + evicted > 0) {
+    transaction->commit([] {});
+    statistics_.add(Counter::kDiscarded, static_cast<int64_t>(discarded));
+    statistics_.add(Counter::kDiskEvictions, static_cast<int64_t>(evicted));
+  }
+  if (discarded > 0) {
+    log.add(kInfo, [&] { return "open: removed " + std::to_string(discarded) + " items of another schema version"; });
+  }
+}
+
+void Cache::close() {
+  LogScope log(logger_);
+  log.add(kTrace, [] { return "close()"; });
+  std::vector<ItemRef> removed;
+  memory_.clear(&removed);
+  store_->close(log);
+}
+
+void Cache::clear() {
+  LogScope log(logger_);
+  log.add(kTrace, [] { return "clear()"; });
+  std::vector<ItemRef> left;
+  std::unique_ptr<Transaction> transaction = store_->begin();
+  uint64_t items = transaction->totals().items;
+  transaction->clear();
+  transaction->commit([&] {
+    try {
+      memory_.clear(&left);
+    } catch (const std::bad_alloc &) {
+      logger_.defer(kWarning, "memory is short: the memory tier keeps items unused");
+    }
+  });
+  for (const ItemRef &item : left) left_memory(item);
+  log.add(kTrace, [&] { return "clear(): removed " + std::to_string(items) + " items"; });
+}
+
+void Cache::clear_memory() {
+  LogScope log(logger_);
+  log.add(kTrace, [] { return "clear_memory()"; });
+  std::vector<ItemRef> left;
+  memory_.clear(&left);
+  for (const ItemRef &item : left) left_memory(item);
+  log.add(kTrace, [&] { return "clear_memory(): removed " + std::to_string(left.size()) + " items"; });
+}
+
+void Cache::flush() {
+  LogScope log(logger_);
+  log.add(kTrace, [] { return "flush()"; });
+  store_->flush();
+  log.add(kTrace, [] { return "flush(): done"; });
+}
+
+uint64_t Cache::purge_expired(const double *timestamp) {
+  LogScope log(logger_);
+  log.add(kTrace, [] { return "purge_expired()"; });
+  double time = timestamp ? *timestamp : now();
+  std::vector<Removed> removed;
+  std::vector<ItemRef> left, cascaded;
+  std::unique_ptr<Transaction> transaction = store_->begin();
+  transaction->erase_expired(time, options_.disk_ttl_seconds, &removed);
+  std::vector<Key> keys = keys_of(removed);
+  cascaded.reserve(removed.size());
+  auto publish = [&] {
+    try {
+      // Those past the memory TTL first: the cascade from disk would hide them.
+      memory_.erase_if([&](double touched) { return memory_expired(time, touched); }, &left);
+    } catch (const std::bad_alloc &) {
+      logger_.defer(kWarning, "memory is short: expired items stay in the memory tier until they are asked for");
+    }
+    erase_from_memory(keys, &cascaded);
+  };
+  if (removed.empty()) {
+    publish();
+  } else {
+    transaction->commit(publish);
+  }
+  for (const ItemRef &item : left) left_memory(item);
+  statistics_.add(Counter::kMemoryExpired, static_cast<int64_t>(left.size()));
+  for (const ItemRef &item : cascaded) left_memory(item);
+  statistics_.add(Counter::kDiskExpired, static_cast<int64_t>(removed.size()));
+  log.add(kTrace, [&] { return "purge_expired(): removed " + std::to_string(removed.size()) + " items"; });
+  return removed.size();
+}
+
+StatisticsSnapshot Cache::statistics() {
+  StatisticsSnapshot s{};
+  Totals disk = store_->totals();
+  memory_.totals(&s.current_memory_items, &s.memory_bytes);
+  s.current_disk_items = disk.items;
+  s.disk_bytes = disk.bytes;
+  s.memory_hits = statistics_.sum(Counter::kMemoryHits);
+  s.disk_hits = statistics_.sum(Counter::kDiskHits);
+  s.misses = statistics_.sum(Counter::kMisses);
+  s.memory_evictions = statistics_.sum(Counter::kMemoryEvictions);
+  s.disk_evictions = statistics_.sum(Counter::kDiskEvictions);
+  s.total_puts = statistics_.sum(Counter::kPuts);
+  s.total_gets = s.memory_hits + s.disk_hits + s.misses;
+  s.total_deletes = statistics_.sum(Counter::kDeletes);
+  s.memory_expired = statistics_.sum(Counter::kMemoryExpired);
+  s.disk_expired = statistics_.sum(Counter::kDiskExpired);
+  s.discarded = statistics_.sum(Counter::kDiscarded);
+  return s;
+}
+
+size_t Cache::take_dropped(uint64_t *versions, size_t capacity, bool *overflowed) {
+  return dropped_.take(versions, capacity, overflowed, [this](const Item &item) {
+    ItemRef present = memory_.find(item.as_key());
+    return present && present->version() == item.version();
+  });
+}
+
+std::vector<Key> Cache::keys_of(const std::vector<Removed> &removed) {
+  std::vector<Key> keys;
+  keys.reserve(removed.size());
+  for (const Removed &item : removed) keys.emplace_back(item.key, item.hash);
+  return keys;
+}
+
+// After a commit, so it does not throw: where memory is too short to take an item out, the item stays with its old generation,
+// under which it answers nothing before the disk has confirmed it.
+void Cache::erase_from_memory(std::span<const Key> keys, std::vector<ItemRef> *left) noexcept {
+  for (const Key &key : keys) {
+    try {
+      if (ItemRef erased = memory_.erase(key)) left->push_back(std::move(erased));
+    } catch (const std::bad_alloc &) {
+      logger_.defer(kWarning, "memory is short: an item stays in the memory tier unused");
+    }
+  }
+}
+
+void Cache::left_memory(const ItemRef &item) {
+  store_->left_memory(*item);
+  dropped_.add(item);
+}
+
+void Cache::count_memory_evictions(const std::vector<MemoryTier::Eviction> &evictions, LogScope &log) {
+  for (const MemoryTier::Eviction &eviction : evictions) {
+    statistics_.add(Counter::kMemoryEvictions);
+    left_memory(eviction.item);
+    log.add(kTrace, [&] {
+      return std::string("evicting from memory (") + (eviction.limit == Limit::kCount ? "count" : "size") +
+             "): key=" + quoted(eviction.item->key());
+    });
+  }
+}
+
+}  // namespace dbc

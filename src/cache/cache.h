@@ -1,0 +1,151 @@
+// Cache: the two-tier policy. Which tier answers, what moves between them, what is evicted, expired or discarded, and what is
+// counted.
+//
+// The disk tier is the source of truth, and every item in memory is also on disk. Changes are made on disk first; memory
+// follows after the commit, while other writers still wait, so both tiers see all puts in one order.
+//
+// Coherence: an item in memory answers only while the generation of its key is the one it was loaded under; otherwise its
+// version is compared with the one on disk first. So an answer is never older than the beginning of the call, whoever wrote.
+//
+// Thread safety: all functions from any thread, but close() once and last, when no other runs. Lock order: the store's
+// writer lock, then leaf mutexes. Log lines are delivered at the end of each function, when no lock is held.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "base/item.h"
+#include "base/key.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "cache/dropped_list.h"
+#include "cache/statistics.h"
+#include "disk/store.h"
+#include "memory/memory_tier.h"
+
+namespace dbc {
+
+struct CacheOptions {
+  uint64_t max_memory_items = 10'000;
+  uint64_t max_memory_size_bytes = 64ull << 20;
+  uint64_t max_disk_items = 1'000'000;
+  uint64_t max_disk_size_bytes = 1ull << 30;
+  double memory_ttl_seconds = 300;
+  double disk_ttl_seconds = 7 * 86400;
+  uint64_t max_item_size_bytes = 1ull << 20;
+  bool memory_values = true;
+  std::shared_ptr<LogSink> log_sink;
+  int log_level = kInfo;
+};
+
+enum class Tier { kNone = 0, kMemory = 1, kDisk = 2 };
+
+class Cache {
+ public:
+  // A value to be put, borrowed.
+  struct NewItem {
+    Key key;
+    std::string_view value;
+  };
+  // The answer for one key of get_many.
+  struct Found {
+    Status status = Status::kNotFound;  // kOk, kNotFound, kUnchanged
+    Tier tier = Tier::kNone;
+    ItemRef item;  // with kOk
+    uint64_t version = 0;
+    double timestamp = 0;
+  };
+
+  using OpenStore = std::function<std::unique_ptr<Store>(Logger &logger, LogScope &log)>;
+
+  // Opens the store, removes items of other schema versions, enforces the limits.
+  Cache(const CacheOptions &options, const OpenStore &open_store);
+
+  // `timestamp` is null for the library's clock. `version` is never null here.
+  void put(const NewItem &item, bool text, const double *timestamp, uint64_t *version);
+  void put_many(std::span<const NewItem> items, bool text, const double *timestamp, uint64_t *versions);
+  // kOk with *value, kUnchanged when the current version is `held_version`, or kNotFound.
+  Status get(const Key &key, uint64_t held_version, const double *timestamp, ItemRef *value);
+  std::vector<Found> get_many(std::span<const Key> keys, const uint64_t *held_versions, const double *timestamp);
+  bool remove(const Key &key);
+  uint64_t remove_many(std::span<const Key> keys);
+  // What a get returned could not be used: see dbc_discard.
+  void discard(const Key &key, uint64_t version, bool was_memory_hit);
+  bool exists(const Key &key, const double *timestamp);
+  Tier tier(const Key &key, const double *timestamp);
+  void clear();
+  void clear_memory();
+  void flush();
+  uint64_t purge_expired(const double *timestamp);
+  Totals disk_totals() { return store_->totals(); }
+  StatisticsSnapshot statistics();
+  size_t take_dropped(uint64_t *versions, size_t capacity, bool *overflowed);
+
+  void set_log_level(int level) { logger_.set_level(level); }
+  uint64_t max_disk_size_bytes() const { return options_.max_disk_size_bytes; }
+
+  // For objects held from an earlier life of this cache (before a fork).
+  void drop_all_objects() { dropped_.overflow(); }
+
+  // For tests: the resident items, next victim first.
+  std::vector<ItemRef> memory_in_order() const { return memory_.in_order(); }
+
+  void close();
+  // In a forked child, instead of close() and the destructor.
+  void abandon() { store_->abandon(); }
+
+ private:
+  // What the memory tier makes of a get.
+  enum class Resident {
+    kNone,      // not in memory
+    kHit,       // *value is set, or the caller holds the version
+    kDoubtful,  // in memory, but its generation has moved: the disk must confirm the version
+    kExpired,   // in memory and too old, for memory or altogether
+    kNoBytes,   // in memory without bytes, and the caller holds another version
+  };
+  // A call's time, and whether the caller named it.
+  struct Time {
+    double seconds;
+    bool named;
+  };
+  static Time time_of(const double *timestamp);
+
+  Resident ask_memory(const Key &key, uint64_t held_version, Time time, uint64_t confirmed, bool touching, Found *found);
+  Resident ask_memory(const Key &key, uint64_t held_version, Time time, bool touching, Found *found);
+  // Settles doubts about the resident item of a key: its version if it is current, else 0, and it has left memory.
+  uint64_t confirm(const Key &key);
+  void promote(const Key &key, const Lookup &found, Time time, LogScope &log);
+  void touch(Item &item, Time time);
+  void expire_from_memory(const Key &key, double now, std::string_view operation, LogScope &log);
+  // Says whether what the disk has is of use; if not, logs why and, when `removing`, removes and counts it.
+  bool usable(const Key &key, const Lookup &found, double now, std::string_view operation, bool removing, LogScope &log);
+  void remove_unusable(const Key &key, uint64_t version, double now, bool expired, LogScope &log);
+  Tier find_tier(const Key &key, const double *timestamp, LogScope &log);
+  bool memory_expired(double now, double timestamp) const { return now - timestamp > options_.memory_ttl_seconds; }
+  bool disk_expired(double now, double timestamp) const { return now - timestamp > options_.disk_ttl_seconds; }
+  bool belongs_in_memory(uint64_t size) const { return size <= options_.max_item_size_bytes && memory_.fits(size); }
+
+  void store_items(std::span<const NewItem> items, bool text, const double *timestamp, uint64_t *versions, LogScope &log);
+  std::vector<ItemRef> residents_among(const std::vector<ItemRef> &fresh, const std::vector<Removed> &removed) const;
+  uint64_t remove_all(std::span<const Key> keys);
+  static std::vector<Key> keys_of(const std::vector<Removed> &removed);
+  void erase_from_memory(std::span<const Key> keys, std::vector<ItemRef> *left) noexcept;
+  uint64_t evict_from_disk(Transaction &transaction, std::vector<Removed> *removed, LogScope &log);
+  void count_memory_evictions(const std::vector<MemoryTier::Eviction> &evictions, LogScope &log);
+  void left_memory(const ItemRef &item);
+
+  const CacheOptions options_;
+  Logger logger_;
+  Statistics statistics_;
+  DroppedList dropped_;
+  MemoryTier memory_;
+  std::unique_ptr<Store> store_;
+  std::atomic<bool> disk_eviction_told_{false};
+};
+
+}  // namespace dbc

@@ -1,0 +1,266 @@
+// What looks items up: get, get_many, exists, tier.
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "base/clock.h"
+#include "cache/cache.h"
+
+namespace dbc {
+namespace {
+
+std::string outcome(std::string_view operation, std::string_view key, std::string_view text) {
+  return std::string(operation) + "(key=" + quoted(key) + "): " + std::string(text);
+}
+
+}  // namespace
+
+Cache::Time Cache::time_of(const double *timestamp) {
+  return timestamp ? Time{*timestamp, true} : Time{now(), false};
+}
+
+// The path of a memory hit: no lock, no SQL, one look at the generation. `confirmed`: a version that the disk has just been
+// asked about, whatever its generation says.
+Cache::Resident Cache::ask_memory(const Key &key, uint64_t held_version, Time time, uint64_t confirmed, bool touching,
+                                  Found *found) {
+  Resident answer = Resident::kNone;
+  memory_.visit(key, [&](Item &item) {
+    uint64_t generation = store_->generations().word(key.hash);
+    bool current = generation == item.generation.load(std::memory_order_relaxed) && Generations::stable(generation);
+    if (!current && item.version() != confirmed) [[unlikely]] {
+      answer = Resident::kDoubtful;
+      return;
+    }
+    double timestamp = item.timestamp.load(std::memory_order_relaxed);
+    if (memory_expired(time.seconds, timestamp) || disk_expired(time.seconds, timestamp)) {
+      answer = Resident::kExpired;
+      return;
+    }
+    bool held = item.version() == held_version;
+    if (!held && !options_.memory_values) {
+      answer = Resident::kNoBytes;
+      return;
+    }
+    answer = Resident::kHit;
+    found->status = held ? Status::kUnchanged : Status::kOk;
+    found->tier = Tier::kMemory;
+    found->version = item.version();
+    found->timestamp = timestamp;
+    if (!held) found->item = ItemRef::share(&item);
+    if (touching) touch(item, time);
+  });
+  return answer;
+}
+
+Cache::Resident Cache::ask_memory(const Key &key, uint64_t held_version, Time time, bool touching, Found *found) {
+  Resident answer = ask_memory(key, held_version, time, 0, touching, found);
+  if (answer != Resident::kDoubtful) [[likely]] return answer;
+  uint64_t confirmed = confirm(key);
+  if (confirmed == 0) return Resident::kNone;
+  answer = ask_memory(key, held_version, time, confirmed, touching, found);
+  return answer == Resident::kDoubtful ? Resident::kNone : answer;  // changed once more: the disk decides
+}
+
+uint64_t Cache::confirm(const Key &key) {
+  ItemRef item = memory_.find(key);
+  if (!item) return 0;
+  // The word first: what is read afterwards is at least as new.
+  uint64_t generation = store_->generations().word(key.hash);
+  Lookup on_disk = store_->read(key, Want::kNothing, 0);
+  if (on_disk.state == Lookup::State::kPresent && on_disk.version == item->version()) {
+    item->generation.store(generation, std::memory_order_relaxed);
+    return on_disk.version;
+  }
+  // Only what was looked at: a newer item may have come in meanwhile.
+  if (ItemRef erased = memory_.erase(key, item->version())) left_memory(erased);
+  return 0;
+}
+
+void Cache::touch(Item &item, Time time) {
+  double before = item.timestamp.load();
+  if (time.seconds == before) return;
+  memory_.touch(item, time.seconds, time.named);
+  bool backward = time.named && time.seconds < before;
+  // The log reads the time when it writes, so it has to be told only once; unless the item has left memory, when what the
+  // log holds may be a copy.
+  if (backward || !item.touched.load() || !item.resident.load()) store_->touched(item, backward);
+}
+
+Status Cache::get(const Key &key, uint64_t held_version, const double *timestamp, ItemRef *value) {
+  LogScope log(logger_);
+  log.add(kTrace, [&] { return "get(key=" + quoted(key.text) + ")"; });
+  Time time = time_of(timestamp);
+  Found found;
+  Resident resident = ask_memory(key, held_version, time, true, &found);
+  if (resident == Resident::kHit) [[likely]] {
+    statistics_.add(Counter::kMemoryHits);
+    log.add(kTrace, [&] { return outcome("get", key.text, "memory hit"); });
+    *value = std::move(found.item);
+    return found.status;
+  }
+  if (resident == Resident::kExpired) expire_from_memory(key, time.seconds, "get", log);
+
+  // Where memory holds values, a version that the caller holds is read all the same: it is to be promoted.
+  Lookup on_disk = store_->read(key, Want::kValue, options_.memory_values ? 0 : held_version);
+  if (!usable(key, on_disk, time.seconds, "get", true, log)) {
+    statistics_.add(Counter::kMisses);
+    return Status::kNotFound;
+  }
+  promote(key, on_disk, time, log);
+  statistics_.add(Counter::kDiskHits);
+  log.add(kTrace, [&] { return outcome("get", key.text, "disk hit"); });
+  if (on_disk.version == held_version) return Status::kUnchanged;
+  *value = std::move(on_disk.item);
+  return Status::kOk;
+}
+
+void Cache::promote(const Key &key, const Lookup &found, Time time, LogScope &log) {
+  // By the library's clock an access never makes an item older, though another process's clock may be ahead.
+  double seconds = time.named ? time.seconds : std::max(time.seconds, found.timestamp);
+  ItemRef item = options_.memory_values ? found.item : Item::create(key, found.fields, 0);
+  item->timestamp.store(seconds);
+  if (found.item) found.item->timestamp.store(seconds);  // the caller's, where memory keeps no bytes
+  if (belongs_in_memory(item->size())) {
+    std::vector<MemoryTier::Eviction> evictions;
+    ItemRef replaced;
+    // Not if somebody has changed the key since it was read.
+    memory_.insert(item, &evictions, &replaced,
+                   [&] { return store_->generations().word(key.hash) == found.fields.generation; });
+    if (replaced) left_memory(replaced);
+    count_memory_evictions(evictions, log);
+  }
+  if (seconds != found.timestamp) store_->touched(*item, seconds < found.timestamp);
+  if (!item->resident.load()) dropped_.add(item);
+}
+
+void Cache::expire_from_memory(const Key &key, double now, std::string_view operation, LogScope &log) {
+  ItemRef item = memory_.find(key);
+  // Past the disk TTL only: what removes it from disk takes it out of memory too.
+  if (!item || !memory_expired(now, item->timestamp.load())) return;
+  ItemRef erased = memory_.erase(key, item->version());
+  if (!erased) return;
+  left_memory(erased);
+  statistics_.add(Counter::kMemoryExpired);
+  log.add(kTrace, [&] { return outcome(operation, key.text, "expired from memory (TTL exceeded)"); });
+}
+
+bool Cache::usable(const Key &key, const Lookup &found, double now, std::string_view operation, bool removing,
+                   LogScope &log) {
+  const char *reason = nullptr;
+  bool expired = false;
+  switch (found.state) {
+    case Lookup::State::kAbsent:
+      log.add(kTrace, [&] { return outcome(operation, key.text, "miss (not found)"); });
+      return false;
+    case Lookup::State::kOtherSchema:
+      reason = "schema version mismatch";
+      break;
+    case Lookup::State::kDamaged:
+      reason = "checksum mismatch";
+      break;
+    case Lookup::State::kPresent:
+      expired = disk_expired(now, found.timestamp);
+      if (!expired) return true;
+      reason = "expired from disk (TTL exceeded)";
+  }
+  log.add(found.state == Lookup::State::kDamaged ? kWarning : kTrace, [&] { return outcome(operation, key.text, reason); });
+  if (removing) remove_unusable(key, found.version, now, expired, log);
+  return false;
+}
+
+// The answer is a miss whether or not the item can be taken out now: a reader is not to fail because writers queue.
+void Cache::remove_unusable(const Key &key, uint64_t version, double now, bool expired, LogScope &log) {
+  std::vector<ItemRef> left;
+  try {
+    left.reserve(1);
+    std::unique_ptr<Transaction> transaction = store_->begin();
+    bool erased = expired ? transaction->erase_if_expired(key, now, options_.disk_ttl_seconds)
+                          : transaction->erase(key, version);
+    if (!erased) return;
+    transaction->commit([&] { erase_from_memory(std::span(&key, 1), &left); });
+  } catch (const Error &error) {
+    log.add(kWarning, [&] { return outcome("remove", key.text, error.what()); });
+    return;
+  }
+  statistics_.add(expired ? Counter::kDiskExpired : Counter::kDiscarded);
+  for (const ItemRef &item : left) left_memory(item);
+}
+
+std::vector<Cache::Found> Cache::get_many(std::span<const Key> keys, const uint64_t *held_versions,
+                                          const double *timestamp) {
+  LogScope log(logger_);
+  log.add(kTrace, [&] { return "get_many(count=" + std::to_string(keys.size()) + ")"; });
+  Time time = time_of(timestamp);
+  std::vector<Found> answers(keys.size());
+  std::vector<size_t> on_disk;
+  auto held = [&](size_t i) { return held_versions ? held_versions[i] : 0; };
+  for (size_t i = 0; i < keys.size(); ++i) {
+    Resident resident = ask_memory(keys[i], held(i), time, false, &answers[i]);
+    if (resident == Resident::kExpired) expire_from_memory(keys[i], time.seconds, "get_many", log);
+    if (resident != Resident::kHit) on_disk.push_back(i);
+  }
+
+  auto answer = [&](size_t i, Lookup &found) {
+    answers[i].status = found.version == held(i) ? Status::kUnchanged : Status::kOk;
+    answers[i].tier = Tier::kDisk;
+    answers[i].version = found.version;
+    answers[i].timestamp = found.timestamp;
+    answers[i].item = std::move(found.item);
+  };
+  // Those on disk that are of no use are taken out after the snapshot, in transactions of their own.
+  std::vector<std::pair<size_t, Lookup>> unusable;
+  if (!on_disk.empty()) {
+    std::unique_ptr<Snapshot> snapshot = store_->snapshot();
+    for (size_t i : on_disk) {
+      Lookup found = snapshot->read(keys[i], Want::kValue, held(i));
+      if (found.state == Lookup::State::kPresent && !disk_expired(time.seconds, found.timestamp)) {
+        answer(i, found);
+      } else {
+        unusable.emplace_back(i, std::move(found));
+      }
+    }
+  }
+  for (const auto &[i, found] : unusable) usable(keys[i], found, time.seconds, "get_many", true, log);
+
+  int64_t counts[3] = {};
+  for (const Found &found : answers) ++counts[static_cast<int>(found.tier)];
+  statistics_.add(Counter::kMemoryHits, counts[static_cast<int>(Tier::kMemory)]);
+  statistics_.add(Counter::kDiskHits, counts[static_cast<int>(Tier::kDisk)]);
+  statistics_.add(Counter::kMisses, counts[static_cast<int>(Tier::kNone)]);
+  log.add(kTrace, [&] {
+    return "get_many(count=" + std::to_string(keys.size()) + "): " + std::to_string(counts[1]) + " memory hits, " +
+           std::to_string(counts[2]) + " disk hits, " + std::to_string(counts[0]) + " misses";
+  });
+  return answers;
+}
+
+bool Cache::exists(const Key &key, const double *timestamp) {
+  LogScope log(logger_);
+  log.add(kTrace, [&] { return "exists(key=" + quoted(key.text) + ")"; });
+  bool found = find_tier(key, timestamp, log) != Tier::kNone;
+  log.add(kTrace, [&] { return outcome("exists", key.text, found ? "yes" : "no"); });
+  return found;
+}
+
+Tier Cache::tier(const Key &key, const double *timestamp) {
+  LogScope log(logger_);
+  log.add(kTrace, [&] { return "tier(key=" + quoted(key.text) + ")"; });
+  Tier tier = find_tier(key, timestamp, log);
+  log.add(kTrace, [&] {
+    return outcome("tier", key.text, tier == Tier::kMemory ? "memory" : tier == Tier::kDisk ? "disk" : "none");
+  });
+  return tier;
+}
+
+// The tier that a get would be answered from.
+Tier Cache::find_tier(const Key &key, const double *timestamp, LogScope &log) {
+  Time time = time_of(timestamp);
+  Found found;
+  Resident resident = ask_memory(key, 0, time, false, &found);
+  if (resident == Resident::kHit || resident == Resident::kNoBytes) return Tier::kMemory;
+  // With the value, since a get would also miss where the checksum fails.
+  Lookup on_disk = store_->read(key, Want::kValue, 0);
+  return usable(key, on_disk, time.seconds, "exists", false, log) ? Tier::kDisk : Tier::kNone;
+}
+
+}  // namespace dbc

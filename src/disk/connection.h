@@ -1,0 +1,80 @@
+// Connection and Statement: RAII over SQLite's handles, with failures as Error. Used by one thread at a time.
+#pragma once
+
+#include <sqlite3.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace dbc {
+
+class Connection {
+ public:
+  // `flags` are SQLITE_OPEN_ flags; SQLITE_OPEN_NOMUTEX is added. `name` is a path or, with SQLITE_OPEN_URI, a URI.
+  Connection(const std::string &name, int flags);
+  ~Connection();
+  Connection(const Connection &) = delete;
+  Connection &operator=(const Connection &) = delete;
+
+  sqlite3 *handle() const { return handle_; }
+  // Runs SQL that returns nothing of interest.
+  void execute(const char *sql);
+  // The first column of the first row of a query.
+  int64_t query_integer(const char *sql);
+  // Throws the Error that belongs to SQLite's code `result`; `doing` says what failed.
+  [[noreturn]] void fail(int result, std::string_view doing) const;
+
+ private:
+  sqlite3 *handle_ = nullptr;
+  std::string name_;
+};
+
+// A prepared statement. Bind from 1, step, read columns from 0, reset; Use does the resetting.
+class Statement {
+ public:
+  Statement(const Connection &connection, const char *sql);
+  ~Statement() { sqlite3_finalize(handle_); }
+  Statement(const Statement &) = delete;
+  Statement &operator=(const Statement &) = delete;
+
+  // The borrowed bytes must live until the statement is reset.
+  Statement &bind(int index, std::string_view text);
+  Statement &bind_blob(int index, std::string_view bytes);
+  Statement &bind(int index, int64_t number);
+  Statement &bind(int index, uint64_t number) { return bind(index, static_cast<int64_t>(number)); }
+  Statement &bind(int index, double number);
+
+  // True when there is a row.
+  bool step();
+  // For statements without rows: step and reset.
+  void run();
+  void reset() { sqlite3_reset(handle_); }
+
+  int64_t integer(int column) const { return sqlite3_column_int64(handle_, column); }
+  uint64_t unsigned_integer(int column) const { return static_cast<uint64_t>(integer(column)); }
+  double real(int column) const { return sqlite3_column_double(handle_, column); }
+  int type(int column) const { return sqlite3_column_type(handle_, column); }
+  // Text or blob, borrowed until the next step or reset.
+  std::string_view bytes(int column) const;
+
+ private:
+  void check(int result);
+  const Connection &connection_;
+  sqlite3_stmt *handle_ = nullptr;
+};
+
+// Resets a statement at the end of a scope, which also ends the read transaction that a SELECT holds open.
+class Use {
+ public:
+  explicit Use(Statement &statement) : statement_(statement) {}
+  ~Use() { statement_.reset(); }
+  Use(const Use &) = delete;
+  Use &operator=(const Use &) = delete;
+  Statement *operator->() const { return &statement_; }
+
+ private:
+  Statement &statement_;
+};
+
+}  // namespace dbc

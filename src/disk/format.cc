@@ -1,0 +1,169 @@
+#include "disk/format.h"
+
+#include <sys/stat.h>
+
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <ctime>
+#include <random>
+
+#include "base/status.h"
+
+namespace dbc {
+namespace {
+
+// Metadata stands apart from the values: writing an access time then moves tens of bytes, not the value. `recorded` is the
+// timestamp under which the order index knows an item; it is never later than `timestamp` (see sqlite_transaction.cc).
+// A value is TEXT when its writer said that it is text, else BLOB.
+constexpr const char *kTables = R"sql(
+CREATE TABLE meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE schema_version(
+  id INTEGER PRIMARY KEY,
+  version TEXT NOT NULL UNIQUE,
+  items INTEGER NOT NULL DEFAULT 0,
+  bytes INTEGER NOT NULL DEFAULT 0,
+  last_version INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE item(
+  id INTEGER PRIMARY KEY,
+  key TEXT NOT NULL UNIQUE,
+  timestamp REAL NOT NULL,
+  recorded REAL NOT NULL,
+  version INTEGER NOT NULL,
+  schema_id INTEGER NOT NULL,
+  size INTEGER NOT NULL,
+  checksum INTEGER NOT NULL);
+CREATE INDEX item_order ON item(recorded, key);
+CREATE TABLE value(id INTEGER PRIMARY KEY, data NOT NULL);
+CREATE VIEW cache(key, value, timestamp, schema_version, size) AS
+  SELECT item.key, value.data, item.timestamp, schema_version.version, item.size
+  FROM item JOIN value USING (id) JOIN schema_version ON schema_version.id = item.schema_id;
+)sql";
+
+std::string uri(const std::string &path, const char *parameters) {
+  std::string text = "file:";
+  for (char c : path) {
+    if (c == '?' || c == '#' || c == '%') {
+      char escape[4];
+      std::snprintf(escape, sizeof escape, "%%%02X", static_cast<unsigned char>(c));
+      text += escape;
+    } else {
+      text += c;
+    }
+  }
+  return text + "?" + parameters;
+}
+
+struct Marks {
+  int64_t application_id, format_version, tables;
+};
+
+Marks read_marks(const std::string &name) {
+  Connection connection(name, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI);
+  return {connection.query_integer("PRAGMA application_id"), connection.query_integer("PRAGMA user_version"),
+          connection.query_integer("SELECT count(*) FROM sqlite_schema")};
+}
+
+// Is the file shorter than its header says? In WAL mode that is only wrong when there is no WAL to hold the rest.
+bool cut_short(const std::string &path, int64_t size) {
+  struct stat wal;
+  if (stat((path + "-wal").c_str(), &wal) == 0 && wal.st_size > 0) return false;
+  Connection connection(uri(path, "immutable=1"), SQLITE_OPEN_READONLY | SQLITE_OPEN_URI);
+  connection.query_integer("PRAGMA schema_version");  // makes SQLite read the first page
+  sqlite3_file *file = nullptr;
+  sqlite3_file_control(connection.handle(), "main", SQLITE_FCNTL_FILE_POINTER, &file);
+  std::array<unsigned char, 32> header{};
+  if (!file || !file->pMethods ||
+      file->pMethods->xRead(file, header.data(), static_cast<int>(header.size()), 0) != SQLITE_OK) {
+    return true;
+  }
+  int64_t page_size = header[16] << 8 | header[17];
+  if (page_size == 1) page_size = 65536;
+  int64_t pages = int64_t{header[28]} << 24 | header[29] << 16 | header[30] << 8 | header[31];
+  return size < page_size * pages;
+}
+
+}  // namespace
+
+FileKind inspect_file(const std::string &path) {
+  struct stat status;
+  if (stat(path.c_str(), &status) != 0) {
+    if (errno == ENOENT) return FileKind::kFresh;
+    throw Error(Status::kIo, "db_path " + path + ": " + std::strerror(errno));
+  }
+  if (S_ISDIR(status.st_mode)) throw Error(Status::kIo, "db_path " + path + " is a directory; give the path of a file");
+  if (!S_ISREG(status.st_mode)) throw Error(Status::kIo, "db_path " + path + " is not a regular file");
+  if (status.st_size == 0) return FileKind::kFresh;
+
+  Marks marks;
+  try {
+    // immutable: no locks, no -shm, nothing left behind.
+    marks = read_marks(uri(path, "immutable=1"));
+    struct stat wal;
+    bool has_wal = stat((path + "-wal").c_str(), &wal) == 0 && wal.st_size > 0;
+    // A database whose tables are still in its WAL looks empty without it.
+    if (marks.tables == 0 && has_wal) marks = read_marks(uri(path, "mode=ro"));
+    if (marks.application_id == kApplicationId && cut_short(path, status.st_size)) return FileKind::kDamaged;
+  } catch (const Error &error) {
+    if (error.status() == Status::kCorrupt) return FileKind::kDamaged;
+    throw;
+  }
+  if (marks.tables == 0 && (marks.application_id == 0 || marks.application_id == kApplicationId)) return FileKind::kFresh;
+  if (marks.application_id != kApplicationId) {
+    throw Error(Status::kForeign, "db_path " + path + " is a SQLite database, but no libdbc cache; it was left untouched");
+  }
+  if (marks.format_version > kFormatVersion) {
+    throw Error(Status::kVersion, "db_path " + path + " has format " + std::to_string(marks.format_version) +
+                                      ", this library reads up to " + std::to_string(kFormatVersion) +
+                                      "; it was left untouched, upgrade libdbc");
+  }
+  return FileKind::kCache;
+}
+
+void create_format(Connection &connection, bool in_memory) {
+  if (!in_memory) connection.execute("PRAGMA journal_mode=WAL");
+  connection.execute("BEGIN IMMEDIATE");
+  try {
+    connection.execute(("PRAGMA application_id=" + std::to_string(kApplicationId)).c_str());
+    connection.execute(("PRAGMA user_version=" + std::to_string(kFormatVersion)).c_str());
+    connection.execute(kTables);
+    // A number that tells this database from any other that ever was at this path.
+    std::random_device random;
+    uint64_t id = (uint64_t{random()} << 32 | random()) | 1;
+    // Versions go on from the time of creation in nanoseconds, so that a cache made anew at the same path never repeats one.
+    auto first = std::chrono::duration_cast<std::chrono::nanoseconds>(
+                     std::chrono::system_clock::now().time_since_epoch())
+                     .count();
+    Statement insert(connection, "INSERT INTO meta VALUES('database_id', ?1), ('first_version', ?2)");
+    insert.bind(1, id).bind(2, static_cast<int64_t>(first)).run();
+    connection.execute("COMMIT");
+  } catch (...) {
+    sqlite3_exec(connection.handle(), "ROLLBACK", nullptr, nullptr, nullptr);
+    throw;
+  }
+  // The marks must be in the file itself: inspect_file() looks there.
+  if (!in_memory) connection.execute("PRAGMA wal_checkpoint(TRUNCATE)");
+}
+
+std::string move_aside(const std::string &path) {
+  std::time_t now = std::time(nullptr);
+  std::tm parts;
+  gmtime_r(&now, &parts);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y%m%dT%H%M%SZ", &parts);
+  std::string base = path + ".corrupt-" + text;
+  std::string target = base;
+  struct stat status;
+  for (int count = 2; stat(target.c_str(), &status) == 0; ++count) target = base + "-" + std::to_string(count);
+  if (std::rename(path.c_str(), target.c_str()) != 0) {
+    throw Error(Status::kIo, "db_path " + path + " is damaged and could not be moved aside: " + std::strerror(errno));
+  }
+  // The WAL belongs to the damaged file: left in place it would be played into the fresh one. It may not exist.
+  std::rename((path + "-wal").c_str(), (target + "-wal").c_str());
+  std::remove((path + "-shm").c_str());
+  return target;
+}
+
+}  // namespace dbc

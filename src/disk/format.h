@@ -1,0 +1,30 @@
+// The file format: what the tables are, and what a file at some path is. docs/design.md describes it for readers of files.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "disk/connection.h"
+
+namespace dbc {
+
+inline constexpr int64_t kApplicationId = 0x64626331;  // "dbc1"
+inline constexpr int64_t kFormatVersion = 1;
+
+enum class FileKind {
+  kFresh,    // nothing there, or an empty file or database
+  kCache,    // ours, of a format that this library reads
+  kDamaged,  // no database, or cut short
+};
+
+// Looks at the file without changing it or leaving anything beside it. Throws Error(kVersion) for a newer format, Error(kForeign)
+// for somebody else's database, Error(kIo) for what is no regular file or cannot be read.
+FileKind inspect_file(const std::string &path);
+
+// Creates the tables in an empty database, which is in WAL mode afterwards (unless it is in memory).
+void create_format(Connection &connection, bool in_memory);
+
+// Moves a damaged database, with its WAL, out of the way; returns the new name `<path>.corrupt-<time>`.
+std::string move_aside(const std::string &path);
+
+}  // namespace dbc

@@ -1,0 +1,68 @@
+#include "disk/reader.h"
+
+#include <cstring>
+
+#include "base/hash.h"
+
+namespace dbc {
+
+// Columns of both statements; the second has the checksum and the bytes behind them.
+enum Column { kId, kVersion, kTimestamp, kSchemaId, kSize, kChecksum, kData };
+
+Reader::Reader(Connection &connection)
+    : head_(connection, "SELECT id, version, timestamp, schema_id, size FROM item WHERE key = ?1"),
+      whole_(connection,
+             "SELECT item.id, item.version, item.timestamp, item.schema_id, item.size, item.checksum, value.data "
+             "FROM item LEFT JOIN value ON value.id = item.id WHERE item.key = ?1"),
+      totals_(connection, "SELECT total(items), total(bytes) FROM schema_version"),
+      begin_(connection, "BEGIN"),
+      end_(connection, "COMMIT") {}
+
+Lookup Reader::state_of_row(const Statement &row, int64_t schema_id) {
+  Lookup found;
+  found.version = row.unsigned_integer(kVersion);
+  found.timestamp = row.real(kTimestamp);
+  found.state = row.integer(kSchemaId) == schema_id ? Lookup::State::kPresent : Lookup::State::kOtherSchema;
+  found.fields.version = found.version;
+  found.fields.id = row.integer(kId);
+  found.fields.timestamp = found.timestamp;
+  found.fields.size = row.unsigned_integer(kSize);
+  return found;
+}
+
+Lookup Reader::read(const Key &key, Want want, uint64_t held_version, int64_t schema_id, uint64_t generation) {
+  if (want == Want::kNothing || held_version != 0) {
+    Use head(head_);
+    head->bind(1, key.text);
+    if (!head->step()) return {};
+    Lookup found = state_of_row(head_, schema_id);
+    found.fields.generation = generation;
+    if (want == Want::kNothing || found.state != Lookup::State::kPresent || found.version == held_version) return found;
+  }
+  Use whole(whole_);
+  whole->bind(1, key.text);
+  if (!whole->step()) return {};
+  Lookup found = state_of_row(whole_, schema_id);
+  found.fields.generation = generation;
+  if (found.state != Lookup::State::kPresent) return found;
+  int type = whole->type(kData);
+  std::string_view bytes = whole->bytes(kData);
+  // The checksum is seeded with the key's hash, so that a value that got under another key fails it too.
+  if (type == SQLITE_NULL || bytes.size() != found.fields.size ||
+      hash_bytes(bytes, key.hash) != whole->unsigned_integer(kChecksum)) {
+    found.state = Lookup::State::kDamaged;
+    return found;
+  }
+  found.fields.text = type == SQLITE_TEXT;
+  found.item = Item::create(key, found.fields, bytes.size());
+  std::memcpy(found.item->writable_value(), bytes.data(), bytes.size());
+  return found;
+}
+
+Totals Reader::totals() {
+  Use totals(totals_);
+  totals->step();
+  return {static_cast<uint64_t>(totals->real(0)), static_cast<uint64_t>(totals->real(1))};
+}
+
+}  // namespace dbc

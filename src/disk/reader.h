@@ -1,0 +1,34 @@
+// Reader: a connection with the statements that look items up. Used by one thread at a time.
+#pragma once
+
+#include <string>
+
+#include "disk/connection.h"
+#include "disk/store.h"
+
+namespace dbc {
+
+class Reader {
+ public:
+  // On a connection of its own, or on one that is shared with a writer (in memory).
+  explicit Reader(Connection &connection);
+
+  // What the file says; pending touches are not applied. `generation` goes into the item.
+  Lookup read(const Key &key, Want want, uint64_t held_version, int64_t schema_id, uint64_t generation);
+  Totals totals();
+
+  // A read transaction: what is read until end() is of one moment.
+  void begin() { begin_.run(); }
+  void end() { end_.run(); }
+
+ private:
+  static Lookup state_of_row(const Statement &row, int64_t schema_id);
+
+  Statement head_;
+  Statement whole_;
+  Statement totals_;
+  Statement begin_;
+  Statement end_;
+};
+
+}  // namespace dbc

@@ -1,0 +1,409 @@
+#include "disk/sqlite_store.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <utility>
+
+#include "base/fork.h"
+#include "base/status.h"
+#include "disk/sqlite_transaction.h"
+
+namespace dbc {
+namespace {
+
+// The WAL is folded into the file when it has grown to 16 MiB, by the maintenance thread; at four times that, because the
+// thread does not keep up, by the writer who made it so.
+constexpr int kCheckpointPages = 4096;
+constexpr int kUrgentCheckpointPages = 4 * kCheckpointPages;
+
+// How many touches one transaction writes, and how many may wait before they are written ahead of time.
+constexpr size_t kTouchBatch = 4096;
+constexpr size_t kUrgentTouches = 16384;
+
+constexpr int kOpenFlags = SQLITE_OPEN_READWRITE;
+
+void create_parent_directories(const std::string &path) {
+  std::filesystem::path parent = std::filesystem::path(path).parent_path();
+  if (parent.empty()) return;
+  std::error_code error;
+  std::filesystem::create_directories(parent, error);
+  if (error) {
+    throw Error(Status::kIo, "db_path " + path + ": cannot create directory " + parent.string() + ": " + error.message());
+  }
+}
+
+// Creates the file with its mode, which SQLite then gives to the WAL too. It may exist.
+void create_empty_file(const std::string &path, unsigned mode) {
+  int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+  if (descriptor >= 0) {
+    ::close(descriptor);
+  } else if (errno != EEXIST) {
+    Status status = errno == ENOSPC || errno == EDQUOT ? Status::kFull : Status::kIo;
+    throw Error(status, "db_path " + path + ": cannot create the file: " + std::strerror(errno));
+  }
+}
+
+}  // namespace
+
+std::string canonical_path(const std::string &path) {
+  if (path == ":memory:") return path;
+  // Absolute first: of a path that does not exist yet, weakly_canonical() leaves a relative one relative.
+  std::error_code error;
+  std::filesystem::path full = std::filesystem::absolute(path, error);
+  if (error) return path;
+  std::filesystem::path resolved = std::filesystem::weakly_canonical(full, error);
+  return error ? full.string() : resolved.string();
+}
+
+SqliteStore::SqliteStore(const StoreOptions &options, Logger &logger, LogScope &log)
+    : options_(options), logger_(logger) {
+  if (in_memory()) {
+    private_words_ = std::vector<std::atomic<uint64_t>>(Generations::kWords);
+    generations_ = std::make_unique<Generations>(private_words_.data());
+    lock_ = std::make_unique<WriterLock>(-1);
+    open_or_create(FileKind::kFresh);
+    memory_reader_ = std::make_unique<Reader>(*connection_);
+  } else {
+    create_parent_directories(options_.path);
+    // Before anything is created beside it: a foreign or newer file stays alone.
+    {
+      NoFork no_fork;
+      if (inspect_file(options_.path) == FileKind::kDamaged && options_.fail_on_corrupt) refuse_damaged();
+    }
+    open_shared();
+    open_database(log);
+  }
+  maintenance_ = std::make_unique<Maintenance>([this] { return maintain(); },
+                                               std::chrono::duration<double>(options_.touch_delay_seconds));
+  log.add(kInfo, [&] { return "opened " + options_.path; });
+}
+
+SqliteStore::~SqliteStore() = default;
+
+void SqliteStore::refuse_damaged() const {
+  throw Error(Status::kCorrupt, "db_path " + options_.path + " is damaged or no database; it was left as it is");
+}
+
+void SqliteStore::open_shared() {
+  shared_ = std::make_unique<SharedFile>(options_.path + "-dbc", options_.file_mode);
+  generations_ = std::make_unique<Generations>(shared_->words());
+  lock_ = std::make_unique<WriterLock>(shared_->descriptor(), shared_->waiting());
+}
+
+void SqliteStore::open_database(LogScope &log) {
+  lock_writer();
+  struct Unlock {
+    WriterLock &lock;
+    ~Unlock() { lock.unlock(); }
+  } unlock{*lock_};
+  NoFork no_fork;
+
+  FileKind kind = inspect_file(options_.path);
+  if (kind != FileKind::kDamaged) {
+    try {
+      open_or_create(kind);
+    } catch (const Error &error) {
+      if (error.status() != Status::kCorrupt) throw;
+      writer_.reset();
+      connection_.reset();
+      kind = FileKind::kDamaged;
+    }
+  }
+  if (kind == FileKind::kDamaged) {
+    if (options_.fail_on_corrupt) refuse_damaged();
+    std::string aside = move_aside(options_.path);
+    log.add(kWarning, [&] {
+      return "db_path " + options_.path + " is damaged or no database; it was moved to " + aside +
+             " and a fresh cache was started";
+    });
+    shared_->next_incarnation();
+    open_or_create(FileKind::kFresh);
+  }
+}
+
+// Under the writer lock (in memory: before anybody else can know).
+void SqliteStore::open_or_create(FileKind kind) {
+  if (!in_memory() && kind == FileKind::kFresh) create_empty_file(options_.path, options_.file_mode);
+  connection_ = connect(true);
+  if (kind == FileKind::kFresh) create_format(*connection_, in_memory());
+  if (shared_) {
+    auto id = static_cast<uint64_t>(
+        connection_->query_integer("SELECT value FROM meta WHERE name = 'database_id'"));
+    if (shared_->database_id() != id) shared_->adopt(id);
+  }
+  find_schema_id();
+  writer_ = std::make_unique<Writer>(*connection_);
+}
+
+void SqliteStore::find_schema_id() {
+  Statement find(*connection_, "SELECT id FROM schema_version WHERE version = ?1");
+  find.bind(1, options_.schema_version);
+  {
+    Use use(find);
+    if (find.step()) {
+      schema_id_ = find.integer(0);
+      return;
+    }
+  }
+  Statement insert(*connection_,
+                   "INSERT INTO schema_version(version, last_version) VALUES(?1, (SELECT max("
+                   "(SELECT value FROM meta WHERE name = 'first_version'), "
+                   "coalesce((SELECT max(last_version) FROM schema_version), 0))))");
+  insert.bind(1, options_.schema_version).run();
+  schema_id_ = sqlite3_last_insert_rowid(connection_->handle());
+}
+
+std::unique_ptr<Connection> SqliteStore::connect(bool writes) const {
+  auto connection = std::make_unique<Connection>(options_.path, kOpenFlags);
+  sqlite3 *handle = connection->handle();
+  double milliseconds = std::ceil(options_.busy_timeout_seconds * 1000);
+  sqlite3_busy_timeout(handle, static_cast<int>(milliseconds));
+  // The file may come from anywhere: nothing in it may run code, and damage is looked for.
+  sqlite3_db_config(handle, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
+  sqlite3_db_config(handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
+  connection->execute("PRAGMA cell_size_check=ON");
+  // Checkpoints are made under the writer lock only.
+  sqlite3_db_config(handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+  connection->execute("PRAGMA wal_autocheckpoint=0");
+  connection->execute("PRAGMA temp_store=MEMORY");
+  if (!writes) {
+    connection->execute("PRAGMA query_only=ON");
+    connection->execute("PRAGMA cache_size=-8192");
+    return connection;
+  }
+  connection->execute("PRAGMA cache_size=-16384");
+  switch (options_.durability) {
+    case Durability::kNormal:
+      connection->execute("PRAGMA synchronous=NORMAL");
+      break;
+    case Durability::kFull:
+      connection->execute("PRAGMA synchronous=FULL");
+      break;
+    case Durability::kOff:
+      connection->execute("PRAGMA synchronous=OFF");
+      break;
+  }
+  sqlite3_wal_hook(
+      handle,
+      [](void *pages, sqlite3 *, const char *, int count) {
+        static_cast<std::atomic<int> *>(pages)->store(count, std::memory_order_relaxed);
+        return SQLITE_OK;
+      },
+      const_cast<std::atomic<int> *>(&wal_pages_));
+  return connection;
+}
+
+void SqliteStore::lock_writer() {
+  if (!lock_->try_lock_for(std::chrono::duration<double>(options_.busy_timeout_seconds))) {
+    throw Error(Status::kBusy, "db_path " + options_.path + ": another writer held the file longer than the busy timeout of " +
+                                   std::to_string(options_.busy_timeout_seconds) + " seconds; try again");
+  }
+}
+
+// ------------------------------------------------------------------------------------------------------------- reads ------
+
+SqliteStore::Lease::Lease(SqliteStore &store) : store_(store) {
+  if (store_.in_memory()) store_.lock_writer();
+  no_fork_.emplace();
+  if (store_.in_memory()) return;
+  {
+    std::lock_guard lock(store_.pool_mutex_);
+    if (!store_.pool_.empty()) {
+      lent_ = std::move(store_.pool_.back());
+      store_.pool_.pop_back();
+      return;
+    }
+  }
+  lent_.connection = store_.connect(false);
+  lent_.reader = std::make_unique<Reader>(*lent_.connection);
+}
+
+SqliteStore::Lease::~Lease() {
+  if (store_.in_memory()) {
+    no_fork_.reset();
+    store_.lock_->unlock();
+    return;
+  }
+  std::lock_guard lock(store_.pool_mutex_);
+  try {
+    store_.pool_.push_back(std::move(lent_));
+  } catch (const std::bad_alloc &) {
+    // The next reader makes a connection anew.
+  }
+}
+
+Reader *SqliteStore::Lease::operator->() const {
+  return store_.in_memory() ? store_.memory_reader_.get() : lent_.reader.get();
+}
+
+Lookup SqliteStore::read_with(Reader &reader, const Key &key, Want want, uint64_t held_version, bool in_snapshot) {
+  // Both before the row is read: see Generations and TouchLog.
+  uint64_t generation = generations_->word(key.hash);
+  TouchLog::Pending pending = in_snapshot ? touches_.find_for_snapshot(key) : touches_.find(key);
+  Lookup found = reader.read(key, want, held_version, schema_id_, generation);
+  if (pending.item && found.version != 0) {
+    found.timestamp = TouchLog::apply(pending, found.version, found.timestamp);
+    found.fields.timestamp = found.timestamp;
+    if (found.item) found.item->timestamp.store(found.timestamp);
+  }
+  return found;
+}
+
+Lookup SqliteStore::read(const Key &key, Want want, uint64_t held_version) {
+  Lease reader(*this);
+  return read_with(*reader.operator->(), key, want, held_version, false);
+}
+
+// Reads of one moment. What is read may be older than the present generation says: such items must not be kept.
+class SqliteSnapshot final : public Snapshot {
+ public:
+  explicit SqliteSnapshot(SqliteStore &store) : pin_(store.touches_), store_(store), reader_(store) { reader_->begin(); }
+  ~SqliteSnapshot() override {
+    try {
+      reader_->end();
+    } catch (const std::exception &) {
+      // Nothing was changed: there is nothing to lose. SQLite ends the transaction with the next one or the connection.
+    }
+  }
+  Lookup read(const Key &key, Want want, uint64_t held_version) override {
+    return store_.read_with(*reader_.operator->(), key, want, held_version, true);
+  }
+
+ private:
+  struct Pin {
+    explicit Pin(TouchLog &log_) : log(log_) { log.pin(); }
+    ~Pin() { log.unpin(); }
+    TouchLog &log;
+  };
+  Pin pin_;  // before the snapshot begins, until it has ended
+  SqliteStore &store_;
+  SqliteStore::Lease reader_;
+};
+
+std::unique_ptr<Snapshot> SqliteStore::snapshot() { return std::make_unique<SqliteSnapshot>(*this); }
+
+Totals SqliteStore::totals() {
+  Lease reader(*this);
+  return reader->totals();
+}
+
+// ------------------------------------------------------------------------------------------------------------ writes ------
+
+std::unique_ptr<Transaction> SqliteStore::begin() { return std::make_unique<SqliteTransaction>(*this); }
+
+void SqliteStore::touched(Item &item, bool backward) {
+  size_t entries = touches_.add(item, backward);
+  // The first entry starts the clock, and from then on only a log that grows too long is news.
+  if (entries == 1) maintenance_->request(false);
+  if (entries >= kUrgentTouches && entries % kTouchBatch == 0) maintenance_->request(true);
+}
+
+void SqliteStore::write_touches_in_batches() {
+  // Those too that another thread is writing now: they are done when it is our turn.
+  while (touches_.unwritten() > 0) {
+    SqliteTransaction transaction(*this);
+    transaction.write_touches(kTouchBatch);
+    transaction.commit([] {});
+  }
+}
+
+// What failed in the background is pending still, and is tried again here.
+void SqliteStore::flush() { write_touches_in_batches(); }
+
+// On the maintenance thread, so a failure is told in the log, by the next call.
+bool SqliteStore::maintain() {
+  try {
+    write_touches_in_batches();
+    checkpoint_if_due();
+    return true;
+  } catch (const std::exception &error) {
+    logger_.defer(kWarning, std::string("work in the background failed and will be tried again: ") + error.what());
+    return false;
+  }
+}
+
+void SqliteStore::checkpoint_if_due() {
+  if (wal_pages_.load(std::memory_order_relaxed) < kCheckpointPages) return;
+  lock_writer();
+  try {
+    NoFork no_fork;
+    checkpoint();
+  } catch (...) {
+    lock_->unlock();
+    throw;
+  }
+  lock_->unlock();
+}
+
+// At the end of a commit, under the writer lock.
+void SqliteStore::after_commit() {
+  int pages = wal_pages_.load(std::memory_order_relaxed);
+  if (pages < kCheckpointPages) return;
+  if (pages < kUrgentCheckpointPages) {
+    maintenance_->request(true);
+    return;
+  }
+  try {
+    checkpoint();
+  } catch (const Error &error) {
+    // The commit stands. A checkpoint that failed is tried again with the next one.
+    logger_.defer(kWarning, std::string("checkpoint failed: ") + error.what());
+  }
+}
+
+// Under the writer lock.
+void SqliteStore::checkpoint() {
+  int result = sqlite3_wal_checkpoint_v2(connection_->handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
+  // Busy: a reader needs the rest of the WAL; the next checkpoint gets further.
+  if (result != SQLITE_OK && result != SQLITE_BUSY) connection_->fail(result, "checkpoint");
+  wal_pages_.store(0, std::memory_order_relaxed);
+}
+
+void SqliteStore::close(LogScope &log) {
+  maintenance_->stop();
+  std::exception_ptr error;
+  try {
+    write_touches_in_batches();
+  } catch (...) {
+    error = std::current_exception();
+  }
+  // The last connection to leave folds the WAL into the file, which needs the writer lock; without it, the WAL stays for
+  // the next who opens.
+  bool locked = false;
+  try {
+    lock_writer();
+    locked = true;
+    sqlite3_db_config(connection_->handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr);
+  } catch (const Error &busy) {
+    log.add(kWarning, [&] { return std::string("closing without a checkpoint: ") + busy.what(); });
+  }
+  {
+    NoFork no_fork;
+    close_connections();
+  }
+  if (locked) lock_->unlock();
+  log.add(kInfo, [&] { return "closed " + options_.path; });
+  if (error) std::rethrow_exception(error);
+}
+
+void SqliteStore::close_connections() {
+  memory_reader_.reset();
+  pool_.clear();
+  writer_.reset();
+  connection_.reset();
+}
+
+// In a forked child no thread was inside SQLite (see NoFork), so every connection is at rest. Closing them here makes SQLite
+// forget the file locks that it believes to have; those of the parent are the parent's and stay. The WAL is left alone, since
+// connections are set not to checkpoint on close. All else, locks and threads above all, is not touched.
+void SqliteStore::abandon() {
+  NoFork no_fork;
+  close_connections();
+}
+
+}  // namespace dbc

@@ -1,0 +1,124 @@
+// SqliteStore: the disk tier in one SQLite file in WAL mode.
+//
+// One connection writes, under the WriterLock; readers lend themselves connections from a pool, one per thread that reads at
+// the same time. Checkpoints are made by this class alone, under the writer lock, so that none ever overlaps a commit (SQLite
+// before 3.51.3 can corrupt a file when a second checkpoint overlaps the commit that resets the WAL).
+//
+// At ":memory:" there is one connection, and readers take turns with writers.
+//
+// Lock order: WriterLock, NoFork, SQLite's locks, then the leaf mutexes (pool, touch log, maintenance).
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/fork.h"
+#include "base/log.h"
+#include "disk/connection.h"
+#include "disk/format.h"
+#include "disk/maintenance.h"
+#include "disk/reader.h"
+#include "disk/store.h"
+#include "disk/touch_log.h"
+#include "disk/writer.h"
+#include "share/shared_file.h"
+#include "share/writer_lock.h"
+
+namespace dbc {
+
+enum class Durability { kNormal = 0, kFull = 1, kOff = 2 };
+
+// The path by which every process knows a file, whatever link or folder it came by: the sidecar must be the same for all.
+std::string canonical_path(const std::string &path);
+
+struct StoreOptions {
+  std::string path;  // canonical, or ":memory:"
+  std::string schema_version;
+  Durability durability = Durability::kNormal;
+  double busy_timeout_seconds = 5;
+  double touch_delay_seconds = 1;
+  unsigned file_mode = 0600;
+  bool fail_on_corrupt = false;
+};
+
+class SqliteStore final : public Store {
+ public:
+  // Opens or creates the file. Lines about what was found go to `log`; `logger` outlives the store.
+  SqliteStore(const StoreOptions &options, Logger &logger, LogScope &log);
+  ~SqliteStore() override;
+
+  Lookup read(const Key &key, Want want, uint64_t held_version) override;
+  std::unique_ptr<Snapshot> snapshot() override;
+  std::unique_ptr<Transaction> begin() override;
+  Totals totals() override;
+  void touched(Item &item, bool backward) override;
+  void left_memory(Item &item) override { touches_.forget_value(item); }
+  void flush() override;
+  const Generations &generations() const override { return *generations_; }
+  void close(LogScope &log) override;
+  void abandon() override;
+
+ private:
+  friend class SqliteTransaction;
+  friend class SqliteSnapshot;
+
+  struct PooledReader {
+    std::unique_ptr<Connection> connection;
+    std::unique_ptr<Reader> reader;  // after the connection: destroyed first
+  };
+  // A reader for the length of a scope; in memory that includes the writer lock.
+  class Lease {
+   public:
+    explicit Lease(SqliteStore &store);
+    ~Lease();
+    Lease(const Lease &) = delete;
+    Lease &operator=(const Lease &) = delete;
+    Reader *operator->() const;
+
+   private:
+    SqliteStore &store_;
+    std::optional<NoFork> no_fork_;  // before the reader: left after it is back in the pool
+    PooledReader lent_;
+  };
+
+  bool in_memory() const { return options_.path == ":memory:"; }
+  [[noreturn]] void refuse_damaged() const;
+  void close_connections();
+  void open_shared();
+  void open_database(LogScope &log);
+  void open_or_create(FileKind kind);
+  void find_schema_id();
+  std::unique_ptr<Connection> connect(bool writes) const;
+  void lock_writer();
+  Lookup read_with(Reader &reader, const Key &key, Want want, uint64_t held_version, bool in_snapshot);
+  bool maintain();
+  void checkpoint_if_due();
+  void write_touches_in_batches();
+  void after_commit();
+  void checkpoint();
+
+  const StoreOptions options_;
+  Logger &logger_;
+  std::unique_ptr<SharedFile> shared_;
+  std::vector<std::atomic<uint64_t>> private_words_;  // at ":memory:" only
+  std::unique_ptr<Generations> generations_;
+  std::unique_ptr<WriterLock> lock_;
+  int64_t schema_id_ = 0;
+
+  std::unique_ptr<Connection> connection_;  // the writer's; used under lock_
+  std::unique_ptr<Writer> writer_;
+  std::unique_ptr<Reader> memory_reader_;   // at ":memory:": on the writer's connection, under lock_
+
+  std::mutex pool_mutex_;  // guards pool_; a leaf
+  std::vector<PooledReader> pool_;
+
+  TouchLog touches_;
+  std::atomic<int> wal_pages_{0};
+  std::unique_ptr<Maintenance> maintenance_;
+};
+
+}  // namespace dbc

@@ -1,0 +1,280 @@
+#include "disk/sqlite_transaction.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/hash.h"
+#include "base/status.h"
+#include "disk/writer.h"
+
+namespace dbc {
+
+// Columns of the statements that read rows of `item`.
+enum Column { kId, kVersion, kSchemaId, kSize, kTimestamp, kRecorded, kKey };
+
+SqliteTransaction::SqliteTransaction(SqliteStore &store) : store_(store), writer_(*store.writer_) {
+  store_.lock_writer();
+  no_fork_.emplace();
+  try {
+    writer_.begin.run();
+    open_ = true;
+    Use totals(writer_.totals);
+    while (totals->step()) {
+      schemas_.push_back({totals->integer(0),
+                          {totals->unsigned_integer(1), totals->unsigned_integer(2)},
+                          totals->unsigned_integer(3),
+                          false});
+      last_version_ = std::max(last_version_, totals->unsigned_integer(3));
+    }
+  } catch (...) {
+    roll_back();
+    end();
+    throw;
+  }
+}
+
+SqliteTransaction::~SqliteTransaction() {
+  if (!open_) return;
+  roll_back();
+  end();
+}
+
+void SqliteTransaction::end() {
+  no_fork_.reset();
+  store_.lock_->unlock();
+}
+
+void SqliteTransaction::roll_back() noexcept {
+  // SQLite has rolled back by itself after some errors; a second time is refused, which is right.
+  if (!sqlite3_get_autocommit(store_.connection_->handle())) {
+    sqlite3_exec(store_.connection_->handle(), "ROLLBACK", nullptr, nullptr, nullptr);
+  }
+  store_.touches_.done(false);
+  open_ = false;
+}
+
+SqliteTransaction::Row SqliteTransaction::row_of(const Statement &statement) {
+  return {statement.integer(kId),   statement.unsigned_integer(kVersion), statement.integer(kSchemaId),
+          statement.unsigned_integer(kSize), statement.real(kTimestamp), statement.real(kRecorded)};
+}
+
+std::optional<SqliteTransaction::Row> SqliteTransaction::find(const Key &key) {
+  Use find(writer_.find);
+  find->bind(1, key.text);
+  if (!find->step()) return std::nullopt;
+  return row_of(writer_.find);
+}
+
+SqliteTransaction::SchemaTotals &SqliteTransaction::totals_of(int64_t schema_id) {
+  for (SchemaTotals &schema : schemas_) {
+    if (schema.id == schema_id) {
+      schema.changed = true;
+      return schema;
+    }
+  }
+  throw Error(Status::kCorrupt, "db_path " + store_.options_.path + ": an item names an unknown schema version");
+}
+
+// Never below zero, whatever a foreign hand did to the rows.
+void SqliteTransaction::subtract(Totals *totals, const Row &row) {
+  totals->items -= std::min<uint64_t>(totals->items, 1);
+  totals->bytes -= std::min(totals->bytes, row.size);
+}
+
+void SqliteTransaction::erase_row(const Row &row) {
+  SchemaTotals &schema = totals_of(row.schema_id);
+  writer_.erase_item.bind(1, row.id).run();
+  writer_.erase_value.bind(1, row.id).run();
+  subtract(&schema.totals, row);
+}
+
+Transaction::Written SqliteTransaction::put(const Key &key, std::string_view value, bool text, double timestamp) {
+  changed_.push_back(key.hash);
+  SchemaTotals &schema = totals_of(store_.schema_id_);
+  uint64_t version = ++last_version_;
+  uint64_t checksum = hash_bytes(value, key.hash);
+  int64_t id;
+  bool order_lags = false;
+  if (std::optional<Row> row = find(key)) {
+    subtract(&totals_of(row->schema_id).totals, *row);
+    id = row->id;
+    writer_.update_item.bind(1, id)
+        .bind(2, timestamp)
+        .bind(3, version)
+        .bind(4, schema.id)
+        .bind(5, uint64_t{value.size()})
+        .bind(6, checksum)
+        .run();
+    // Earlier than the index knows: the index must follow, else the recorded time would be later than the true one.
+    order_lags = timestamp > row->recorded;
+    if (timestamp < row->recorded) writer_.record.bind(1, id).bind(2, timestamp).run();
+  } else {
+    writer_.insert_item.bind(1, key.text)
+        .bind(2, timestamp)
+        .bind(3, version)
+        .bind(4, schema.id)
+        .bind(5, uint64_t{value.size()})
+        .bind(6, checksum)
+        .run();
+    id = sqlite3_last_insert_rowid(store_.connection_->handle());
+  }
+  writer_.put_value.bind(1, id);
+  if (text) {
+    writer_.put_value.bind(2, value);
+  } else {
+    writer_.put_value.bind_blob(2, value);
+  }
+  writer_.put_value.run();
+  schema.totals.items += 1;
+  schema.totals.bytes += value.size();
+  return {id, version, order_lags};
+}
+
+bool SqliteTransaction::erase(const Key &key, uint64_t version) {
+  std::optional<Row> row = find(key);
+  if (!row || (version != 0 && row->version != version)) return false;
+  changed_.push_back(key.hash);
+  erase_row(*row);
+  return true;
+}
+
+bool SqliteTransaction::erase_if_expired(const Key &key, double now, double ttl) {
+  TouchLog::Pending pending = store_.touches_.find(key);
+  std::optional<Row> row = find(key);
+  if (!row || !(now - TouchLog::apply(pending, row->version, row->timestamp) > ttl)) return false;
+  changed_.push_back(key.hash);
+  erase_row(*row);
+  return true;
+}
+
+std::optional<Removed> SqliteTransaction::evict_oldest() {
+  if (store_.touches_.any_backward()) write_touches(SIZE_MAX);
+  while (true) {
+    Row row;
+    Removed victim;
+    {
+      Use oldest(writer_.oldest);
+      if (!oldest->step()) return std::nullopt;
+      row = row_of(writer_.oldest);
+      victim.key = oldest->bytes(kKey);
+    }
+    Key key(victim.key);
+    double timestamp = TouchLog::apply(store_.touches_.find(key), row.version, row.timestamp);
+    if (timestamp > row.recorded) {
+      writer_.record.bind(1, row.id).bind(2, timestamp).run();
+      continue;
+    }
+    victim.hash = key.hash;
+    victim.version = row.version;
+    changed_.push_back(key.hash);
+    erase_row(row);
+    return victim;
+  }
+}
+
+void SqliteTransaction::erase_expired(double now, double ttl, std::vector<Removed> *removed) {
+  if (std::isinf(ttl)) return;
+  write_touches(SIZE_MAX);
+  // An expired item is recorded no later than its time; the little more makes up for rounding.
+  double latest = now - ttl;
+  latest += std::abs(latest) * 1e-12 + 1e-6;
+  std::vector<Row> rows;
+  {
+    Use expired(writer_.expired);
+    expired->bind(1, latest).bind(2, now).bind(3, ttl);
+    while (expired->step()) {
+      rows.push_back(row_of(writer_.expired));
+      Key key(expired->bytes(kKey));
+      removed->push_back({std::string(key.text), key.hash, rows.back().version});
+      changed_.push_back(key.hash);
+    }
+  }
+  for (const Row &row : rows) erase_row(row);
+}
+
+uint64_t SqliteTransaction::erase_other_schemas() {
+  uint64_t items = 0;
+  for (SchemaTotals &schema : schemas_) {
+    if (schema.id != store_.schema_id_) items += schema.totals.items;
+  }
+  if (items == 0) return 0;
+  if (items == totals().items) {
+    clear();
+    return items;
+  }
+  writer_.erase_other_values.bind(1, store_.schema_id_).run();
+  writer_.erase_other_items.bind(1, store_.schema_id_).run();
+  for (SchemaTotals &schema : schemas_) {
+    if (schema.id != store_.schema_id_) totals_of(schema.id).totals = {};
+  }
+  all_changed_ = true;
+  return items;
+}
+
+void SqliteTransaction::clear() {
+  writer_.clear_items.run();
+  writer_.clear_values.run();
+  for (SchemaTotals &schema : schemas_) totals_of(schema.id).totals = {};
+  all_changed_ = cleared_ = true;
+}
+
+size_t SqliteTransaction::write_touches(size_t most) {
+  for (const TouchLog::Pending &pending : store_.touches_.take(most)) {
+    Statement &touch = pending.backward ? writer_.touch_backward : writer_.touch;
+    touch.bind(1, pending.item->id()).bind(2, pending.item->version()).bind(3, pending.item->timestamp.load()).run();
+  }
+  return store_.touches_.size();
+}
+
+Totals SqliteTransaction::totals() const {
+  Totals sum;
+  for (const SchemaTotals &schema : schemas_) {
+    sum.items += schema.totals.items;
+    sum.bytes += schema.totals.bytes;
+  }
+  return sum;
+}
+
+void SqliteTransaction::begin_generations() {
+  if (all_changed_) {
+    store_.generations_->begin_all();
+  } else {
+    for (uint64_t hash : changed_) store_.generations_->begin(hash);
+  }
+}
+
+void SqliteTransaction::end_generations() {
+  if (all_changed_) {
+    store_.generations_->end_all();
+  } else {
+    for (uint64_t hash : changed_) store_.generations_->end(hash);
+  }
+}
+
+void SqliteTransaction::commit(const std::function<void()> &publish) {
+  // A failure up to here leaves the transaction to the destructor.
+  for (SchemaTotals &schema : schemas_) {
+    if (!schema.changed) continue;
+    writer_.save_totals.bind(1, schema.id)
+        .bind(2, schema.totals.items)
+        .bind(3, schema.totals.bytes)
+        .bind(4, last_version_)
+        .run();
+  }
+  begin_generations();
+  try {
+    writer_.commit.run();
+  } catch (...) {
+    end_generations();
+    throw;
+  }
+  open_ = false;
+  publish();
+  end_generations();
+  store_.touches_.done(true);
+  if (cleared_) store_.touches_.clear();
+  store_.after_commit();
+  end();
+}
+
+}  // namespace dbc

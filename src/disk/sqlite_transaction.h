@@ -1,0 +1,72 @@
+// SqliteTransaction: changes to the file, all or none; holds the writer lock for its life.
+//
+// Victims are found as in memory: the index `item_order` holds timestamps as recorded, never later than the true ones. The
+// smallest entry is looked at; if its item has moved on (in its row, or in the touch log), it is recorded anew, and the next
+// smallest is looked at. What survives is the exact minimum. An overwrite leaves the index alone; it catches up when touches
+// are written, in batches, so that no eviction has to repair more than one touch log's worth.
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+#include "disk/sqlite_store.h"
+
+namespace dbc {
+
+class SqliteTransaction final : public Transaction {
+ public:
+  // Waits for the writer lock.
+  explicit SqliteTransaction(SqliteStore &store);
+  ~SqliteTransaction() override;
+
+  Written put(const Key &key, std::string_view value, bool text, double timestamp) override;
+  bool erase(const Key &key, uint64_t version) override;
+  bool erase_if_expired(const Key &key, double now, double ttl) override;
+  std::optional<Removed> evict_oldest() override;
+  void erase_expired(double now, double ttl, std::vector<Removed> *removed) override;
+  uint64_t erase_other_schemas() override;
+  void clear() override;
+  size_t write_touches(size_t most) override;
+  Totals totals() const override;
+  void commit(const std::function<void()> &publish) override;
+
+ private:
+  // The counts of the items under one schema version, as this transaction leaves them.
+  struct SchemaTotals {
+    int64_t id;
+    Totals totals;
+    uint64_t last_version;
+    bool changed;
+  };
+  // A row of `item`.
+  struct Row {
+    int64_t id;
+    uint64_t version;
+    int64_t schema_id;
+    uint64_t size;
+    double timestamp;
+    double recorded;
+  };
+
+  static Row row_of(const Statement &statement);
+  std::optional<Row> find(const Key &key);
+  static void subtract(Totals *totals, const Row &row);
+  void erase_row(const Row &row);
+  SchemaTotals &totals_of(int64_t schema_id);
+  void begin_generations();
+  void end_generations();
+  void roll_back() noexcept;
+  void end();  // lets the next writer in
+
+  SqliteStore &store_;
+  std::optional<NoFork> no_fork_;
+  Writer &writer_;
+  std::vector<SchemaTotals> schemas_;
+  uint64_t last_version_ = 0;
+  std::vector<uint64_t> changed_;  // hashes of the keys whose items changed
+  bool all_changed_ = false;
+  bool cleared_ = false;
+  bool open_ = false;
+};
+
+}  // namespace dbc

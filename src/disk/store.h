@@ -1,0 +1,132 @@
+// Store: the interface of a disk tier. Nothing here assumes SQL, a file or one machine.
+//
+// A store holds items under keys, each with a version that grows with every put and is never reused. Reads run concurrently;
+// a Transaction is the only way to change anything, one at a time among all who share the store.
+//
+// Access times may reach the store late (touched()), but every answer of this object, and every choice of a victim, takes
+// the pending ones into account.
+//
+// Thread safety: all functions of Store from any thread. A Transaction and a Snapshot belong to one thread.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/item.h"
+#include "base/key.h"
+#include "base/log.h"
+#include "share/generations.h"
+
+namespace dbc {
+
+// What a read found.
+struct Lookup {
+  enum class State {
+    kAbsent,
+    kPresent,
+    kOtherSchema,  // stored under another schema version
+    kDamaged,      // the value fails its checksum
+  };
+  State state = State::kAbsent;
+  uint64_t version = 0;  // 0 when absent
+  double timestamp = 0;  // with pending touches
+  // Present, and the value was wanted: the item with its bytes. Its generation is that of before the read.
+  ItemRef item;
+  // Present, and the value was not wanted: enough to make an item without bytes.
+  Item::Fields fields;
+};
+
+enum class Want {
+  kValue,    // the bytes, unless the version is the one that the caller holds
+  kNothing,  // the state, version and timestamp only
+};
+
+struct Totals {
+  uint64_t items = 0;
+  uint64_t bytes = 0;
+};
+
+// An item that a transaction took out.
+struct Removed {
+  std::string key;
+  uint64_t hash = 0;
+  uint64_t version = 0;
+};
+
+class Transaction {
+ public:
+  struct Written {
+    int64_t id;
+    uint64_t version;
+    bool order_lags;  // the store's order knows the item under an earlier time; Store::touched() has it put right
+  };
+
+  // Without a commit before it, undoes everything.
+  virtual ~Transaction() = default;
+
+  // Stores an item. `value` is borrowed for the call.
+  virtual Written put(const Key &key, std::string_view value, bool text, double timestamp) = 0;
+  // Takes a key's item out; with `version` not 0 only if it has that one. Says whether it did.
+  virtual bool erase(const Key &key, uint64_t version = 0) = 0;
+  // As erase, but only if the item is past its time to live at `now`.
+  virtual bool erase_if_expired(const Key &key, double now, double ttl) = 0;
+  // Takes the item with the smallest (timestamp, key) out. Nothing when the store is empty.
+  virtual std::optional<Removed> evict_oldest() = 0;
+  // Takes all items out that are past their time to live at `now`; appends them.
+  virtual void erase_expired(double now, double ttl, std::vector<Removed> *removed) = 0;
+  // Takes all items out that are stored under another schema version; returns how many.
+  virtual uint64_t erase_other_schemas() = 0;
+  // Takes everything out.
+  virtual void clear() = 0;
+  // Writes up to `most` pending touches into the store; returns how many are left.
+  virtual size_t write_touches(size_t most) = 0;
+
+  // As they will be after the commit.
+  virtual Totals totals() const = 0;
+
+  // Makes the changes last and visible, all at once. `publish` runs directly after, while other writers still wait and
+  // the generations of all changed keys are odd; it must not throw. If the commit fails, throws and nothing has changed.
+  // The transaction is over either way.
+  virtual void commit(const std::function<void()> &publish) = 0;
+};
+
+// A view of the store at one moment.
+class Snapshot {
+ public:
+  virtual ~Snapshot() = default;
+  virtual Lookup read(const Key &key, Want want, uint64_t held_version) = 0;
+};
+
+class Store {
+ public:
+  virtual ~Store() = default;
+
+  virtual Lookup read(const Key &key, Want want, uint64_t held_version) = 0;
+  virtual std::unique_ptr<Snapshot> snapshot() = 0;
+  // Waits for its turn; throws Error(kBusy) when that takes too long.
+  virtual std::unique_ptr<Transaction> begin() = 0;
+  virtual Totals totals() = 0;
+
+  // Tells that an item's timestamp has moved. `backward`: to an earlier time than before.
+  virtual void touched(Item &item, bool backward) = 0;
+  // Tells that an item is not kept in memory for its own sake any more: the store shall not keep its bytes alive.
+  virtual void left_memory(Item &item) = 0;
+  // Writes all pending touches. Throws what went wrong, also earlier in the background.
+  virtual void flush() = 0;
+
+  // By these words one sees whether what was read of a key may have changed since. Constant during the store's life.
+  virtual const Generations &generations() const = 0;
+
+  // Flushes and lets go of everything; no other call may run or follow. Throws what went wrong, but closes all the same.
+  virtual void close(LogScope &log) = 0;
+
+  // In a forked child, instead of everything else including the destructor: lets go of what the parent had open, without
+  // harm to the parent.
+  virtual void abandon() = 0;
+};
+
+}  // namespace dbc

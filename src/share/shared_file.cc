@@ -1,0 +1,169 @@
+#include "share/shared_file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <random>
+#include <system_error>
+
+#include "base/fork.h"
+#include "base/status.h"
+#include "share/byte_lock.h"
+#include "share/generations.h"
+
+namespace dbc {
+namespace {
+
+// "dbcfile1" in little-endian order: another byte order is another layout.
+constexpr uint64_t kMagic = 0x31656c6966636264;
+constexpr uint64_t kLayoutVersion = 1;
+
+// An even step that takes a word past every value anyone may remember: words grow by 2 a write, so one that was laid
+// out anew never meets its past. Random, so that words that were lost and began at zero again differ from the last time
+// too.
+uint64_t large_even_step() {
+  std::random_device random;
+  return (uint64_t{1} << 40) + 2 * (uint64_t{random()} & 0xffffffff);
+}
+
+}  // namespace
+
+struct SharedFile::Layout {
+  // Constants. `magic` is stored last: a file that has it has everything.
+  std::atomic<uint64_t> magic;
+  std::atomic<uint64_t> layout_version;
+  std::atomic<uint64_t> word_count;
+  // Any value of these is safe, so damage to them needs no detection.
+  std::atomic<uint64_t> database_id;
+  std::atomic<uint64_t> incarnation;
+  alignas(64) std::atomic<uint64_t> waiting;  // stored to while others read the words above
+  alignas(4096) std::atomic<uint64_t> words[Generations::kWords];
+
+  bool sound() const {
+    return magic.load(std::memory_order_acquire) == kMagic && layout_version.load() == kLayoutVersion &&
+           word_count.load() == Generations::kWords;
+  }
+};
+
+SharedFile::SharedFile(const std::string &path, unsigned mode) : path_(path) {
+  static_assert(std::atomic<uint64_t>::is_always_lock_free, "processes share these");
+  static_assert(sizeof(std::atomic<uint64_t>) == sizeof(uint64_t));
+  static_assert(sizeof(Layout) == 4096 + Generations::kWords * sizeof(uint64_t));
+  try {
+    open_file(mode);
+    // The usual file needs no lock: it has its size, which only grows, and its magic, which comes last.
+    uint64_t size = check_size();
+    if (size >= sizeof(Layout)) {
+      reserve(size);
+      map_file();
+      if (map_->sound()) return;
+    }
+    if (int error = lock_byte(descriptor_, LockByte::kLayout, true)) fail("lock", error);
+    size = check_size();
+    reserve(size);
+    if (!map_) map_file();
+    if (!map_->sound()) lay_out(size == 0);
+    unlock_byte(descriptor_, LockByte::kLayout);
+  } catch (...) {
+    // Not left to close(): a child that another thread forks meanwhile shares the description, and would keep the lock.
+    if (descriptor_ >= 0) unlock_byte(descriptor_, LockByte::kLayout);
+    release();
+    throw;
+  }
+}
+
+SharedFile::~SharedFile() { release(); }
+
+void SharedFile::release() {
+  if (map_) munmap(map_, sizeof(Layout));
+  if (descriptor_ < 0) return;
+  NoFork no_fork;
+  forget_descriptor(descriptor_);
+  close(descriptor_);
+}
+
+void SharedFile::open_file(unsigned mode) {
+  {
+    // A child's copy of the descriptor would keep the parent's lock alive when the parent dies.
+    NoFork no_fork;
+    descriptor_ = open(path_.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, static_cast<mode_t>(mode));
+    if (descriptor_ >= 0) {
+      close_in_child(descriptor_);
+      return;
+    }
+  }
+  if (errno == ELOOP) throw Error(Status::kIo, "cannot open '" + path_ + "': it is a symbolic link; remove it");
+  fail("open", errno);
+}
+
+uint64_t SharedFile::check_size() const {
+  struct stat status;
+  if (fstat(descriptor_, &status) != 0) fail("examine", errno);
+  if (!S_ISREG(status.st_mode))
+    throw Error(Status::kIo, "cannot use '" + path_ + "': it is not a regular file; remove it");
+  return static_cast<uint64_t>(status.st_size);
+}
+
+// Gives the file its size and its blocks: a store to a map whose block the disk has no room for is a SIGBUS. Also for a
+// file that has its size, as a copy of it may have holes. Not posix_fallocate(): where the file system cannot reserve,
+// that writes to blocks, and so over what other processes store through their maps.
+void SharedFile::reserve(uint64_t size) const {
+#ifdef __linux__
+  int result;
+  do {
+    result = fallocate(descriptor_, 0, 0, sizeof(Layout));
+  } while (result != 0 && errno == EINTR);
+  if (result == 0) return;
+  if (errno != EOPNOTSUPP && errno != EINVAL && errno != ENOSYS) fail("reserve 516 KiB for", errno);
+#endif
+  // Only ever longer: who finds the file too short holds the layout lock.
+  if (size < sizeof(Layout) && ftruncate(descriptor_, sizeof(Layout)) != 0) fail("extend", errno);
+}
+
+void SharedFile::map_file() {
+  void *map = mmap(nullptr, sizeof(Layout), PROT_READ | PROT_WRITE, MAP_SHARED, descriptor_, 0);
+  if (map == MAP_FAILED) fail("map", errno);
+  map_ = static_cast<Layout *>(map);
+}
+
+// Under the layout lock, not the writer lock: others may be between begin() and end() of their words, so words are
+// moved on by atomic additions that leave odd words odd. An odd word that a dead writer left stays one.
+void SharedFile::lay_out(bool is_new) {
+  map_->magic.store(0);
+  if (!is_new) {
+    uint64_t step = large_even_step();
+    for (std::atomic<uint64_t> &word : map_->words) word.fetch_add(step);
+    map_->incarnation.fetch_add(step);
+  }
+  map_->database_id.store(0);
+  map_->waiting.store(0);
+  map_->layout_version.store(kLayoutVersion);
+  map_->word_count.store(Generations::kWords);
+  map_->magic.store(kMagic, std::memory_order_release);
+}
+
+void SharedFile::fail(const char *what, int error) const {
+  bool full = error == ENOSPC || error == EDQUOT;
+  throw Error(full ? Status::kFull : Status::kIo,
+              std::string("cannot ") + what + " '" + path_ + "': " + std::system_category().message(error));
+}
+
+std::atomic<uint64_t> *SharedFile::words() const { return map_->words; }
+std::atomic<uint64_t> *SharedFile::waiting() const { return &map_->waiting; }
+
+uint64_t SharedFile::database_id() const { return map_->database_id.load(); }
+
+void SharedFile::adopt(uint64_t database_id) {
+  uint64_t step = large_even_step();
+  // No writer is at work: an odd word was left by a dead one. The addition is atomic for the sake of lay_out().
+  for (std::atomic<uint64_t> &word : map_->words) word.fetch_add(step + (word.load() & 1));
+  map_->database_id.store(database_id);  // last: who dies before leaves it to be done again
+}
+
+uint64_t SharedFile::incarnation() const { return map_->incarnation.load(); }
+void SharedFile::next_incarnation() { map_->incarnation.fetch_add(1); }
+
+}  // namespace dbc

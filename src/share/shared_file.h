@@ -1,0 +1,63 @@
+// SharedFile: the small file beside a database, `<path>-dbc`, through which the processes that use it see each other: a
+// memory map with the generation words, and the descriptor that the writer lock is taken on.
+//
+// The file holds no data that a cache needs: losing it while nobody uses the cache is harmless. Cutting it short while
+// it is mapped is not (SIGBUS), as with any map; nothing here ever makes the file shorter.
+//
+// In a forked child the descriptor is closed (see base/fork.h); the map stays, and the object is not to be used or
+// destroyed.
+// Thread safety: after construction, all functions from any thread.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <string>
+
+namespace dbc {
+
+class SharedFile {
+ public:
+  // Opens or creates the file (never through a symbolic link), with the permission bits `mode` less the umask, brings
+  // it to its size with its blocks reserved, and maps it. Throws Error(kIo / kFull) naming the path. A file of an
+  // unknown layout, too short, or with damaged header is laid out anew (under a lock of its own, so that two openers do
+  // not do it at once), with words that differ from all earlier ones where those could be read. That is safe while
+  // others use the file, one between begin() and end() of its generations included: words keep being odd or even.
+  SharedFile(const std::string &path, unsigned mode);
+  ~SharedFile();
+  SharedFile(const SharedFile &) = delete;
+  SharedFile &operator=(const SharedFile &) = delete;
+
+  int descriptor() const { return descriptor_; }
+  const std::string &path() const { return path_; }
+  std::atomic<uint64_t> *words() const;
+  // For WriterLock.
+  std::atomic<uint64_t> *waiting() const;
+
+  // Which database the words speak of: a random number that the database stores too. 0: not said yet. If the two
+  // differ, the file beside was left by another database: adopt() makes every word differ from all earlier ones, and
+  // even, and then stores the number. Under the writer lock.
+  uint64_t database_id() const;
+  void adopt(uint64_t database_id);
+
+  // Counts how often the database at this path was replaced by a fresh one (after corruption). Who sees another number
+  // than at open has an old file open, and opens again.
+  uint64_t incarnation() const;
+  void next_incarnation();  // under the writer lock
+
+ private:
+  struct Layout;
+
+  void open_file(unsigned mode);
+  uint64_t check_size() const;
+  void reserve(uint64_t size) const;
+  void map_file();
+  void lay_out(bool is_new);
+  [[noreturn]] void fail(const char *what, int error) const;
+  void release();
+
+  std::string path_;
+  int descriptor_ = -1;
+  Layout *map_ = nullptr;
+};
+
+}  // namespace dbc

@@ -1,0 +1,370 @@
+// Opening: arguments, paths, what is done with files that are not ours, and what survives between handles.
+#include <signal.h>
+#include <sys/resource.h>
+
+#include "support.h"
+
+static dbc_status try_open(const char *path, const char *schema_version, const dbc_options *options) {
+  dbc_cache *cache = (dbc_cache *)1;
+  dbc_status status = dbc_open(path, schema_version, options, &cache);
+  if (status == DBC_OK) {
+    dbc_free(cache);
+  } else {
+    CHECK(cache == NULL);
+  }
+  return status;
+}
+
+TEST(open_checks_its_arguments) {
+  char schema[66];
+  memset(schema, 'v', sizeof schema);
+  schema[65] = '\0';
+  CHECK(refused(try_open(NULL, "1", NULL), DBC_INVALID_ARGUMENT, "path"));
+  CHECK(refused(try_open("", "1", NULL), DBC_INVALID_ARGUMENT, "path"));
+  CHECK(refused(try_open(PATH, NULL, NULL), DBC_INVALID_ARGUMENT, "schema"));
+  CHECK(refused(try_open(PATH, "", NULL), DBC_INVALID_ARGUMENT, "schema"));
+  CHECK(refused(try_open(PATH, schema, NULL), DBC_INVALID_ARGUMENT, "64"));
+  CHECK(dbc_open(PATH, "1", NULL, NULL) == DBC_INVALID_ARGUMENT);
+  CHECK(!exists(PATH));
+  schema[64] = '\0';
+  CHECK(try_open(PATH, schema, NULL) == DBC_OK);
+}
+
+TEST(step_05_open_creates_the_file_and_its_folders) {
+  dbc_cache *cache = open_default("a/b/c/users.db");
+  put(cache, "k", "v");
+  CHECK(exists("a/b/c/users.db") && exists("a/b/c/users.db-dbc"));
+  CHECK_TEXT(query("a/b/c/users.db", "PRAGMA journal_mode"), "wal");
+  dbc_free(cache);
+  CHECK_TEXT(query("a/b/c/users.db", "PRAGMA integrity_check"), "ok");
+}
+
+TEST(open_a_path_with_spaces_and_other_letters) {
+  const char *path =
+      "sp\xc3\xa4"
+      "ce dir/it's % \xe6\xbc\xa2?x=1#y.db";
+  dbc_cache *cache = open_default(path);
+  put(cache, "k", "v");
+  dbc_free(cache);
+  CHECK(exists(path));
+  cache = open_default(path);
+  CHECK(gets(cache, "k", "v"));
+  dbc_free(cache);
+}
+
+TEST(open_does_not_take_a_path_for_a_uri) {
+  dbc_cache *cache = open_default("file:odd.db?mode=memory");
+  put(cache, "k", "v");
+  dbc_free(cache);
+  CHECK(exists("file:odd.db?mode=memory"));
+}
+
+TEST(open_memory_leaves_no_file) {
+  dbc_cache *first = open_default(":memory:"), *second = open_default(":memory:");
+  put(first, "k", "v");
+  CHECK(dbc_clear_memory(first) == DBC_OK);
+  CHECK(gets(first, "k", "v"));
+  CHECK(stat_of(first, DBC_STAT_DISK_HITS) == 1);
+  CHECK(gets(second, "k", NULL));
+  dbc_free(first);
+  dbc_free(second);
+  CHECK_TEXT(shell("ls -A"), "");
+}
+
+TEST(open_refuses_a_directory) {
+  CHECK(mkdir("folder", 0755) == 0);
+  CHECK(refused(try_open("folder", "1", NULL), DBC_IO, "folder"));
+  CHECK_TEXT(shell("find . | sort | tr '\\n' ' '"), ". ./folder ");
+}
+
+TEST(open_refuses_a_parent_that_is_a_file) {
+  write_file("file", "text", 4);
+  CHECK(refused(try_open("file/cache.db", "1", NULL), DBC_IO, "file"));
+  CHECK(unchanged("file", "text", 4));
+}
+
+TEST(open_refuses_a_path_beyond_all_lengths) {
+  char *path = malloc(10001);
+  memset(path, 'x', 10000);
+  path[10000] = '\0';
+  dbc_status status = try_open(path, "1", NULL);
+  CHECK(status == DBC_IO || status == DBC_INVALID_ARGUMENT);
+  CHECK(strlen(dbc_last_error()) > 0 && strlen(dbc_last_error()) <= 1023);
+  free(path);
+}
+
+// Root may write anywhere, so the checks of permissions are made by nobody in particular.
+static void become_nobody(void) {
+  if (geteuid() == 0) CHECK(setgid(65534) == 0 && setuid(65534) == 0);
+}
+
+TEST(open_refuses_an_unwritable_folder) {
+  CHECK(mkdir("folder", 0755) == 0 && chmod("folder", 0555) == 0);
+  become_nobody();
+  CHECK(refused(try_open("folder/cache.db", "1", NULL), DBC_IO, "folder/cache.db"));
+}
+
+TEST(open_refuses_an_unwritable_file) {
+  dbc_cache *cache = open_default("folder/cache.db");
+  put(cache, "k", "v");
+  dbc_free(cache);
+  CHECK(chmod("folder/cache.db", 0444) == 0 && chmod("folder", 0555) == 0);
+  size_t size = 0;
+  char *before = read_file("folder/cache.db", &size);
+  become_nobody();
+  CHECK(refused(try_open("folder/cache.db", "1", NULL), DBC_IO, "folder/cache.db"));
+  CHECK(unchanged("folder/cache.db", before, size));
+  free(before);
+}
+
+static const char kText[] = "Dear diary, this is no database at all, but it is mine and I would miss it.\n";
+
+TEST(step_41_a_text_file_is_moved_aside) {
+  write_file(PATH, kText, sizeof kText);
+  dbc_cache *cache = open_default(PATH);
+  put(cache, "k", "v");
+  CHECK(gets(cache, "k", "v"));
+  dbc_free(cache);
+  CHECK(files_like("cache.db.corrupt-*") == 1);
+  char aside[256];
+  snprintf(aside, sizeof aside, "%s", shell("ls cache.db.corrupt-*"));
+  CHECK(unchanged(aside, kText, sizeof kText));
+  cache = open_default(PATH);
+  CHECK(gets(cache, "k", "v"));
+  dbc_free(cache);
+}
+
+TEST(step_41_a_text_file_is_an_error_on_demand) {
+  write_file(PATH, kText, sizeof kText);
+  dbc_options *options = OPTIONS({DBC_ON_CORRUPT, DBC_ON_CORRUPT_FAIL});
+  CHECK(refused(try_open(PATH, "1", options), DBC_CORRUPT, PATH));
+  dbc_options_free(options);
+  CHECK(unchanged(PATH, kText, sizeof kText));
+  CHECK(files_like("*corrupt-*") == 0);
+}
+
+TEST(moving_aside_twice_keeps_both) {
+  for (int i = 0; i < 2; ++i) {
+    char text[32];
+    int size = snprintf(text, sizeof text, "this is no database: %d", i);
+    remove(PATH);
+    remove(PATH "-wal");
+    write_file(PATH, text, (size_t)size);
+    dbc_free(open_default(PATH));
+  }
+  CHECK(atoi(shell("cat cache.db.corrupt-* | grep -o 'no database: [01]' | sort -u | wc -l")) == 2);
+}
+
+static void make_cache(const char *path, int items) {
+  dbc_cache *cache = open_default(path);
+  char key[16], value[400];
+  memset(value, 'x', sizeof value - 1);
+  value[sizeof value - 1] = '\0';
+  for (int i = 0; i < items; ++i) {
+    snprintf(key, sizeof key, "key-%d", i);
+    put(cache, key, value);
+  }
+  CHECK(dbc_close(cache) == DBC_OK);
+  dbc_free(cache);
+}
+
+TEST(step_41_a_truncated_cache_is_moved_aside) {
+  make_cache(PATH, 500);
+  size_t size = 0;
+  char *whole = read_file(PATH, &size);
+  CHECK(truncate(PATH, (off_t)(size / 2 - size / 2 % 4096)) == 0);
+  dbc_options *options = OPTIONS({DBC_ON_CORRUPT, DBC_ON_CORRUPT_FAIL});
+  CHECK(refused(try_open(PATH, "1.0.0", options), DBC_CORRUPT, PATH));
+  dbc_options_free(options);
+  CHECK(unchanged(PATH, whole, size / 2 - size / 2 % 4096));
+  dbc_cache *cache = open_default(PATH);
+  put(cache, "k", "v");
+  CHECK(gets(cache, "k", "v"));
+  CHECK(files_like("cache.db.corrupt-*") >= 1);
+  dbc_free(cache);
+  free(whole);
+}
+
+TEST(a_cache_with_a_damaged_header_is_moved_aside) {
+  make_cache(PATH, 20);
+  FILE *file = fopen(PATH, "r+b");
+  CHECK(file && fwrite("SQLite format 9", 1, 15, file) == 15 && fclose(file) == 0);
+  dbc_cache *cache = open_default(PATH);
+  CHECK(count_of(cache) == 0);
+  put(cache, "k", "v");
+  CHECK(gets(cache, "k", "v"));
+  dbc_free(cache);
+  CHECK(files_like("cache.db.corrupt-*") >= 1);
+}
+
+TEST(an_empty_file_becomes_a_cache) {
+  write_file(PATH, "", 0);
+  dbc_cache *cache = open_default(PATH);
+  put(cache, "k", "v");
+  CHECK(gets(cache, "k", "v"));
+  dbc_free(cache);
+  CHECK(files_like("*corrupt-*") == 0);
+}
+
+TEST(a_newer_format_is_refused_and_left_untouched) {
+  make_cache(PATH, 20);
+  int version = atoi(query(PATH, "PRAGMA user_version"));
+  CHECK(version > 0);
+  char sql[64];
+  snprintf(sql, sizeof sql, "PRAGMA user_version = %d", version + 1);
+  query(PATH, sql);
+  size_t size = 0;
+  char *before = read_file(PATH, &size);
+  CHECK(refused(try_open(PATH, "1.0.0", NULL), DBC_VERSION, PATH));
+  CHECK(unchanged(PATH, before, size));
+  CHECK(files_like("*corrupt-*") == 0);
+  free(before);
+}
+
+static void check_foreign(const char *sql) {
+  remove(PATH);
+  query(PATH, sql);
+  size_t size = 0;
+  char *before = read_file(PATH, &size);
+  CHECK(size > 0);
+  CHECK(refused(try_open(PATH, "1.0.0", NULL), DBC_FOREIGN, PATH));
+  CHECK(unchanged(PATH, before, size));
+  dbc_options *fail = OPTIONS({DBC_ON_CORRUPT, DBC_ON_CORRUPT_FAIL});
+  CHECK(try_open(PATH, "1.0.0", fail) == DBC_FOREIGN);
+  dbc_options_free(fail);
+  CHECK(unchanged(PATH, before, size));
+  CHECK(files_like("*corrupt-*") == 0);
+  free(before);
+}
+
+TEST(somebody_elses_database_is_refused_and_left_untouched) {
+  check_foreign("CREATE TABLE users(name TEXT); INSERT INTO users VALUES('Ada')");
+  check_foreign("CREATE TABLE cache(key TEXT, value TEXT, timestamp REAL, schema_version TEXT, size INTEGER)");
+  check_foreign("PRAGMA application_id = 1; PRAGMA user_version = 1; CREATE TABLE item(id INTEGER PRIMARY KEY)");
+  check_foreign("PRAGMA user_version = 7; CREATE TABLE t(x)");
+  check_foreign("PRAGMA application_id = 4711");
+  check_foreign("PRAGMA journal_mode = wal; CREATE TABLE users(name TEXT)");
+}
+
+TEST(step_16_another_schema_version_removes_the_items_on_open) {
+  dbc_cache *cache = open_with(PATH, "1.0.0", NULL);
+  put(cache, "a", "old");
+  put(cache, "b", "old");
+  dbc_free(cache);
+  cache = open_with(PATH, "2.0.0", NULL);
+  CHECK(count_of(cache) == 0 && size_of(cache) == 0);
+  CHECK(gets(cache, "a", NULL));
+  put(cache, "a", "new");
+  dbc_free(cache);
+  cache = open_with(PATH, "2.0.0", NULL);
+  CHECK(gets(cache, "a", "new") && gets(cache, "b", NULL));
+  dbc_free(cache);
+  cache = open_with(PATH, "1.0.0", NULL);
+  CHECK(gets(cache, "a", NULL) && count_of(cache) == 0);
+  dbc_free(cache);
+}
+
+TEST(step_16_another_schema_version_is_found_on_get) {
+  dbc_cache *old = open_with(PATH, "1.0.0", NULL), *new = open_with(PATH, "2.0.0", NULL);
+  put(new, "k", "new");
+  CHECK(gets(old, "k", NULL));
+  CHECK(stat_of(old, DBC_STAT_DISCARDED) == 1 && stat_of(old, DBC_STAT_MISSES) == 1);
+  put(old, "k", "old");
+  CHECK(gets(new, "k", NULL));
+  CHECK(stat_of(new, DBC_STAT_DISCARDED) == 1);
+  dbc_free(old);
+  dbc_free(new);
+}
+
+TEST(limits_are_enforced_on_open) {
+  dbc_cache *cache = open_default(PATH);
+  const char *keys[] = {"e", "d", "c", "b", "a"};
+  for (int i = 0; i < 5; ++i) put_at(cache, keys[i], "1234567890", AT(i));
+  dbc_free(cache);
+  cache = open_with(PATH, "1.0.0", OPTIONS({DBC_MAX_DISK_ITEMS, 3}));
+  CHECK(count_of(cache) == 3);
+  CHECK(gets_at(cache, "d", NULL, AT(5)) && gets_at(cache, "c", "1234567890", AT(2)));
+  dbc_free(cache);
+  cache = open_with(PATH, "1.0.0", OPTIONS({DBC_MAX_DISK_SIZE_BYTES, 25}));
+  CHECK(count_of(cache) == 2 && size_of(cache) == 20);
+  CHECK(gets_at(cache, "c", NULL, AT(5)) && gets_at(cache, "b", "1234567890", AT(5)));
+  dbc_free(cache);
+}
+
+TEST(step_06_items_survive_reopening) {
+  dbc_cache *cache = open_default(PATH);
+  uint64_t first = put_at(cache, "k", "value", AT(100));
+  CHECK(gets_at(cache, "k", "value", AT(150)));
+  dbc_free(cache);
+  cache = open_default(PATH);
+  dbc_value *value = NULL;
+  CHECK(dbc_get_changed(cache, KEY("k"), first, AT(160), &value) == DBC_UNCHANGED);
+  CHECK(stat_of(cache, DBC_STAT_DISK_HITS) == 1);
+  CHECK(gets_at(cache, "k", "value", AT(161)));
+  uint64_t second = put_at(cache, "k", "again", AT(170));
+  CHECK(second > first);
+  CHECK(dbc_clear(cache) == DBC_OK);
+  dbc_free(cache);
+  cache = open_default(PATH);
+  CHECK(put(cache, "k", "third") > second);
+  dbc_free(cache);
+}
+
+TEST(a_touch_survives_reopening) {
+  dbc_cache *cache = open_default(PATH);
+  put_at(cache, "a", "1", AT(1));
+  put_at(cache, "b", "1", AT(2));
+  CHECK(gets_at(cache, "a", "1", AT(3)));
+  dbc_free(cache);
+  cache = open_with(PATH, "1.0.0", OPTIONS({DBC_MAX_DISK_ITEMS, 1}));
+  CHECK(gets_at(cache, "a", "1", AT(4)) && gets_at(cache, "b", NULL, AT(4)));
+  dbc_free(cache);
+}
+
+TEST(a_lost_shared_file_is_made_anew) {
+  make_cache(PATH, 5);
+  CHECK(remove(PATH "-dbc") == 0);
+  dbc_cache *cache = open_default(PATH);
+  CHECK(count_of(cache) == 5);
+  dbc_free(cache);
+  write_file(PATH "-dbc", "nonsense", 8);
+  cache = open_default(PATH);
+  CHECK(count_of(cache) == 5);
+  put(cache, "k", "v");
+  CHECK(gets(cache, "k", "v"));
+  dbc_free(cache);
+}
+
+TEST(a_database_that_was_replaced_between_handles_is_read_anew) {
+  make_cache("other.db", 3);
+  make_cache(PATH, 7);
+  CHECK(rename("other.db", PATH) == 0);
+  dbc_cache *cache = open_default(PATH);
+  CHECK(count_of(cache) == 3);
+  CHECK(gets(cache, "key-5", NULL));
+  dbc_free(cache);
+}
+
+// Every byte that a cache cannot write leaves it as it was: here the largest file size is reached.
+TEST(step_41_what_was_committed_stays_when_the_device_refuses) {
+  dbc_cache *cache = open_default(PATH);
+  put(cache, "before", "v");
+  signal(SIGXFSZ, SIG_IGN);
+  struct rlimit limit = {256 * 1024, RLIM_INFINITY};
+  CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+  char *large = calloc(1, MIB);
+  uint64_t version = 7;
+  dbc_status status = dbc_put(cache, KEY("large"), large, MIB, 0, NULL, &version);
+  CHECK(status == DBC_IO || status == DBC_FULL);
+  CHECK(version == 0 && strlen(dbc_last_error()) > 0);
+  CHECK(dbc_put(cache, KEY("before"), large, MIB, 0, NULL, NULL) == status);
+  CHECK(gets(cache, "before", "v") && gets(cache, "large", NULL));
+  CHECK(count_of(cache) == 1 && size_of(cache) == 1);
+  limit.rlim_cur = RLIM_INFINITY;
+  CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+  CHECK(dbc_put(cache, KEY("large"), large, MIB, 0, NULL, NULL) == DBC_OK);
+  CHECK(count_of(cache) == 2);
+  dbc_free(cache);
+  free(large);
+  CHECK_TEXT(query(PATH, "PRAGMA integrity_check"), "ok");
+}

@@ -1,0 +1,498 @@
+"""The objects of the memory tier: the same one every time, and none for longer than the library keeps the item."""
+
+from __future__ import annotations
+
+import gc
+import random
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from diskbackedcache import CacheableModel, DiskBackedCache
+from diskbackedcache import _objects as objects_module
+from diskbackedcache._dbc import ffi, lib
+from diskbackedcache._objects import ObjectTable
+from models import Blob, User, blob
+
+Open = Callable[..., DiskBackedCache[Blob]]
+
+
+def table_of(cache: DiskBackedCache[Any]) -> ObjectTable[Any]:
+    table = cache._objects
+    assert table is not None
+    return table
+
+
+def alive(references: dict[str, weakref.ref[Blob]]) -> set[str]:
+    gc.collect()
+    return {key for key, reference in references.items() if reference() is not None}
+
+
+def put(cache: DiskBackedCache[Blob], key: str, size: int, now: float) -> weakref.ref[Blob]:
+    value = blob(size)
+    cache.put(key, value, timestamp=now)
+    return weakref.ref(value)
+
+
+def test_a_hit_is_the_object_that_was_put(open_blobs: Open) -> None:
+    cache = open_blobs()
+    one, two = blob(40), blob(40)
+    cache.put("a", one)
+    cache.put_many({"b": two})
+    assert cache.get("a") is cache.get_many(["a"])["a"] is one
+    assert cache.get("b") is cache.get_many(["b"])["b"] is two
+
+
+def test_a_hit_is_the_object_that_was_read(open_blobs: Open) -> None:
+    cache = open_blobs()
+    cache.put("a", blob(40))
+    cache.clear_memory()
+    read = cache.get("a")
+    assert cache.get("a") is cache.get_many(["a"])["a"] is read
+
+
+def test_evicted_objects_are_let_go(open_blobs: Open) -> None:
+    cache = open_blobs(max_memory_items=3)
+    references = {f"k{i}": put(cache, f"k{i}", 40, float(i)) for i in range(10)}
+    assert alive(references) == {"k7", "k8", "k9"}
+    cache.put_many({"x": blob(40), "y": blob(40)}, timestamp=20.0)
+    assert alive(references) == {"k9"}
+
+
+def test_objects_evicted_by_a_read_are_let_go(open_blobs: Open) -> None:
+    cache = open_blobs(max_memory_items=1)
+    references = {"a": put(cache, "a", 40, 1.0), "b": put(cache, "b", 40, 2.0)}
+    assert alive(references) == {"b"}
+    cache.get("a", timestamp=3.0)
+    assert alive(references) == set()
+
+
+def test_overwritten_objects_are_let_go(open_blobs: Open) -> None:
+    cache = open_blobs()
+    references = {"first": put(cache, "k", 40, 1.0)}
+    cache.put("k", blob(41))
+    assert alive(references) == set()
+
+
+def test_deleted_objects_are_let_go(open_blobs: Open) -> None:
+    cache = open_blobs(disk_ttl_seconds=1000)
+    references = {key: put(cache, key, 40, 1.0) for key in "abcdef"}
+    cache.delete("a")
+    cache.delete_many(["b", "absent"])
+    assert alive(references) == set("cdef")
+    cache.get("c", timestamp=5_000.0)
+    assert alive(references) == set("def")
+    cache.get_many(["d"], timestamp=5_000.0)
+    assert alive(references) == set("ef")
+    cache.purge_expired(timestamp=5_000.0)
+    assert alive(references) == set()
+
+
+@pytest.mark.parametrize("how", ["clear", "clear_memory", "close"])
+def test_cleared_objects_are_let_go(open_blobs: Open, how: str) -> None:
+    cache = open_blobs()
+    references = {key: put(cache, key, 40, 1.0) for key in "abc"}
+    assert alive(references) == set("abc")
+    getattr(cache, how)()
+    assert alive(references) == set()
+
+
+def test_objects_of_items_on_disk_only_are_not_held(open_blobs: Open) -> None:
+    cache = open_blobs(max_item_size_bytes=50)
+    references = {"small": put(cache, "small", 50, 1.0), "large": put(cache, "large", 51, 1.0)}
+    value = blob(60)
+    cache.put_many({"batch": value}, timestamp=1.0)
+    references["batch"] = weakref.ref(value)
+    del value
+    assert alive(references) == {"small"}
+    read = cache.get("large", timestamp=1.0)
+    assert read is not None
+    references["read"] = weakref.ref(read)
+    del read
+    assert alive(references) == {"small"}
+    references["overwritten"] = put(cache, "small", 70, 2.0)
+    assert alive(references) == set()
+
+
+def test_without_a_memory_tier_nothing_is_held(open_blobs: Open) -> None:
+    cache = open_blobs(max_memory_items=0)
+    references = {key: put(cache, key, 40, 1.0) for key in "abc"}
+    cache.get("a")
+    assert alive(references) == set()
+    assert cache._objects is None
+    # Nobody asks the library what has left memory, so it must not collect that either.
+    versions = ffi.new("uint64_t[]", 10)
+    assert lib.dbcpy_dropped(cache._handle, versions, 10) == 0
+
+
+def test_an_item_that_is_its_own_victim_is_not_held(open_blobs: Open) -> None:
+    cache = open_blobs(max_memory_items=1, max_disk_items=2)
+    put(cache, "a", 40, 10.0)
+    references = {"old": put(cache, "b", 40, 5.0), "oldest": put(cache, "c", 40, 1.0)}
+    assert cache.exists("b", timestamp=10.0)
+    assert not cache.exists("c", timestamp=10.0)
+    assert alive(references) == set()
+
+
+def test_expired_from_memory_and_evicted(open_blobs: Open) -> None:
+    cache = open_blobs(memory_ttl_seconds=10, max_memory_items=2)
+    references = {"a": put(cache, "a", 40, 0.0), "b": put(cache, "b", 40, 0.0)}
+    cache.get("a", timestamp=100.0)
+    cache.get("b", timestamp=101.0)
+    for i in range(3):
+        put(cache, f"k{i}", 40, 200.0)
+    assert alive(references) == set()
+    assert len(table_of(cache).held) == 2
+
+
+def test_a_cache_that_is_dropped_is_closed_and_freed(open_blobs: Open, path: str) -> None:
+    cache = DiskBackedCache(path, Blob)
+    cache.put("k", blob(40))
+    cache.get("k", timestamp=1e9)
+    reference, handle = weakref.ref(cache), weakref.ref(cache._handle)
+    del cache
+    gc.collect()
+    assert reference() is None
+    assert handle() is None
+    assert open_blobs().tier("k", timestamp=1e9) == "disk"  # the access time was written
+
+
+def test_values_outlive_the_cache(path: str) -> None:
+    with DiskBackedCache(path, Blob) as cache:
+        cache.put("k", blob(40))
+        cache.clear_memory()
+        value = cache.get("k")
+    del cache
+    gc.collect()
+    assert value == blob(40)
+
+
+@pytest.mark.parametrize("max_memory_items", [1, 5, 50])
+def test_threads_leak_no_objects(open_blobs: Open, max_memory_items: int) -> None:
+    cache = open_blobs(max_memory_items=max_memory_items, max_disk_items=60)
+
+    def work(seed: int) -> None:
+        dice = random.Random(seed)
+        for i in range(400):
+            key = f"k{dice.randrange(80)}"
+            what = dice.randrange(10)
+            if what < 4:
+                cache.put(key, Blob(body=f"{seed} {i}"))
+            elif what < 8:
+                cache.get(key)
+            elif what == 8:
+                cache.put_many({f"k{dice.randrange(80)}": Blob(body=f"{seed} {i}") for _ in range(5)})
+            else:
+                cache.delete(key)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    table = table_of(cache)
+    table.let_go()
+    resident = {f"k{i}" for i in range(80) if cache.tier(f"k{i}") == "memory"}
+    assert set(table.held) <= resident
+    assert {key: version for version, key in table._keys.items()} == {
+        key: version for key, (_, version, _) in table.held.items()
+    }
+    gc.collect()
+    objects = [thing for thing in gc.get_objects() if type(thing) is Blob]
+    held = {id(value) for _, _, value in table.held.values()}
+    assert len([thing for thing in objects if id(thing) in held]) == len(held) <= max_memory_items
+
+
+# ------------------------------------------------------------- the table, with reports in every possible order -----
+
+
+class Item(CacheableModel):
+    schema_version: str = "1"
+
+
+class Library:
+    """Stands for the part of the library that the table talks to."""
+
+    def __init__(self) -> None:
+        self.dropped: list[int] = []
+        self.overflowed = False
+
+    def dbcpy_dropped(self, _handle: object, versions: Any, capacity: int) -> int:
+        if self.overflowed:
+            self.overflowed = False
+            return -1
+        count = min(capacity, len(self.dropped))
+        for i in range(count):
+            versions[i] = self.dropped.pop(0)
+        return count
+
+
+@pytest.fixture
+def library(monkeypatch: pytest.MonkeyPatch) -> Library:
+    fake = Library()
+    monkeypatch.setattr(objects_module, "lib", fake)
+    return fake
+
+
+@pytest.fixture
+def table(library: Library) -> ObjectTable[Item]:
+    return ObjectTable(None)
+
+
+def held(table: ObjectTable[Item]) -> dict[str, int]:
+    assert {version: key for key, (_, version, _) in table.held.items()} == table._keys
+    return {key: version for key, (_, version, _) in table.held.items()}
+
+
+def test_table_holds_and_lets_go(table: ObjectTable[Item], library: Library) -> None:
+    item = Item()
+    assert table.store("k", b"k", 1, item, table.reports) is item
+    assert held(table) == {"k": 1}
+    library.dropped = [1]
+    table.let_go()
+    assert held(table) == {}
+
+
+def test_table_reported_before_it_was_stored(table: ObjectTable[Item], library: Library) -> None:
+    since = table.reports
+    library.dropped = [1]  # another thread evicts it, and hears of it first
+    table.let_go()
+    table.store("k", b"k", 1, Item(), since)
+    assert held(table) == {}
+
+
+def test_table_reports_from_before_the_call_do_not_count(table: ObjectTable[Item], library: Library) -> None:
+    library.dropped = [1]
+    table.let_go()
+    table.store("k", b"k", 1, Item(), table.reports)  # brought back to memory
+    assert held(table) == {"k": 1}
+
+
+def test_table_the_higher_version_stays(table: ObjectTable[Item]) -> None:
+    five, six = Item(), Item()
+    table.store("k", b"k", 6, six, 0)
+    assert table.store("k", b"k", 5, five, 0) is five
+    assert held(table) == {"k": 6}
+    assert table.store("k", b"k", 6, Item(), 0) is six
+    table.store("k", b"k", 7, Item(), 0)
+    assert held(table) == {"k": 7}
+
+
+def test_table_a_refused_version_takes_the_older_one_along(table: ObjectTable[Item], library: Library) -> None:
+    table.store("k", b"k", 1, Item(), 0)
+    since = table.reports
+    library.dropped = [2]
+    table.let_go()
+    table.store("k", b"k", 2, Item(), since)
+    assert held(table) == {}
+
+
+def test_table_two_readers_of_one_version(table: ObjectTable[Item], library: Library) -> None:
+    since = table.reports  # both begin
+    table.store("k", b"k", 1, Item(), since)
+    library.dropped = [1]
+    table.let_go()
+    table.store("k", b"k", 1, Item(), since)  # the second comes too late
+    assert held(table) == {}
+
+
+def test_table_long_reports(table: ObjectTable[Item], library: Library) -> None:
+    for version in range(1, 2001):
+        table.store(f"k{version}", b"k", version, Item(), 0)
+    library.dropped = list(range(1, 1991))
+    table.let_go()
+    assert library.dropped == []
+    assert sorted(held(table).values()) == list(range(1991, 2001))
+
+
+def test_table_overflow(table: ObjectTable[Item], library: Library) -> None:
+    since = table.reports
+    for version in range(1, 11):
+        table.store(f"k{version}", b"k", version, Item(), since)
+    library.overflowed = True
+    table.let_go()
+    assert held(table) == {}
+    table.store("k", b"k", 11, Item(), since)  # may have been among those that nobody knows
+    assert held(table) == {}
+    table.store("k", b"k", 11, Item(), table.reports)
+    assert held(table) == {"k": 11}
+
+
+def test_table_what_is_no_longer_remembered_is_not_stored(table: ObjectTable[Item], library: Library) -> None:
+    since = table.reports
+    library.dropped = list(range(100, 100 + 3 * objects_module.REMEMBERED))
+    table.let_go()
+    table.store("k", b"k", 1, Item(), since)
+    assert held(table) == {}
+    assert len(table._recent) + len(table._older) <= 2 * (objects_module.REMEMBERED + 512)
+    table.store("k", b"k", 1, Item(), table.reports)
+    assert held(table) == {"k": 1}
+
+
+def test_table_remembers_for_a_while(table: ObjectTable[Item], library: Library) -> None:
+    since = table.reports
+    library.dropped = [1]
+    table.let_go()
+    library.dropped = list(range(100, 101 + objects_module.REMEMBERED))
+    table.let_go()
+    assert 1 in table._older
+    table.store("k", b"k", 1, Item(), since)
+    assert held(table) == {}
+
+
+def test_table_a_batch_larger_than_what_is_remembered(table: ObjectTable[Item], library: Library) -> None:
+    count = 10 * objects_module.REMEMBERED
+    with table.storing_many(count) as store:
+        library.dropped = list(range(1, count - 9))
+        table.let_go()
+        store([f"k{version}" for version in range(1, count + 1)], range(1, count + 1), [Item()] * count)
+    assert sorted(held(table).values()) == list(range(count - 9, count + 1))
+    assert table._room == objects_module.REMEMBERED
+
+
+def test_table_letting_go_may_run_anything(table: ObjectTable[Item], library: Library) -> None:
+    item = Item()
+    weakref.finalize(item, lambda: table.store("late", b"late", 9, Item(), table.reports))
+    table.store("k", b"k", 1, item, 0)
+    del item
+    library.dropped = [1]
+    table.let_go()
+    assert held(table) == {"late": 9}
+
+
+def test_table_forgets_only_that_version(table: ObjectTable[Item]) -> None:
+    table.store("k", b"k", 2, Item(), 0)
+    table.forget("k", 1)
+    table.forget("x", 2)
+    assert held(table) == {"k": 2}
+    table.forget("k", 2)
+    assert held(table) == {}
+
+
+def test_table_clear_outruns_calls_on_their_way(table: ObjectTable[Item]) -> None:
+    since = table.reports
+    table.store("a", b"a", 1, Item(), since)
+    table.clear()
+    table.store("b", b"b", 2, Item(), since)
+    assert held(table) == {}
+
+
+def test_the_model_round_trips(path: str) -> None:
+    import datetime
+    import math
+    from decimal import Decimal
+    from enum import Enum
+    from typing import Literal, Optional, Union
+    from uuid import UUID, uuid5
+
+    from pydantic import Field, computed_field
+
+    class Colour(Enum):
+        RED = "red"
+
+    class Part(CacheableModel):
+        schema_version: str = "part"
+        f: float = math.inf
+        parts: list[Part] = []
+
+    class Everything(CacheableModel):
+        schema_version: str = "1"
+        aliased: int = Field(alias="Alias", default=1)
+        twice: int = Field(validation_alias="in", serialization_alias="out", default=2)
+        part: Part = Part(parts=[Part(f=-math.inf)])
+        colour: Colour = Colour.RED
+        when: datetime.datetime = datetime.datetime(2024, 2, 29, 12, 0, 0, 123456, tzinfo=datetime.timezone.utc)
+        span: datetime.timedelta = datetime.timedelta(days=1, microseconds=1)
+        amount: Decimal = Decimal("1.10")
+        id: UUID = uuid5(UUID(int=0), "x")
+        either: Union[int, str, None] = "5"
+        data: bytes = b"abc"
+        numbers: dict[int, tuple[float, ...]] = {1: (0.1, 1e300, 5e-324)}
+        letters: frozenset[str] = frozenset("ab")
+        literal: Literal["a", "b"] = "b"
+        nothing: Optional[int] = None
+        big: int = 2**80
+
+        @computed_field  # type: ignore[prop-decorator]
+        @property
+        def double(self) -> int:
+            return 2 * self.twice
+
+    value = Everything.model_validate({"Alias": 7, "in": 8})
+    assert value.aliased == 7
+    assert value.twice == 8
+    with DiskBackedCache(path, Everything) as cache:
+        cache.put("k", value)
+        cache.clear_memory()
+        assert cache.get("k") == value
+        assert cache.get_many(["k"]) == {"k": value}
+
+
+def test_only_what_is_validated_is_stored(path: str) -> None:
+    from pydantic import Json, computed_field
+
+    class Strict(CacheableModel, extra="forbid"):
+        schema_version: str = "1"
+        side: int
+        data: Json[list[int]]
+
+        @computed_field  # type: ignore[prop-decorator]
+        @property
+        def area(self) -> int:
+            return self.side**2
+
+    with DiskBackedCache(path, Strict) as cache:
+        value = Strict.model_validate({"side": 3, "data": "[1, 2]"})
+        cache.put("k", value)
+        cache.clear_memory()
+        assert cache.get("k") == value
+
+
+def test_nan_comes_back(path: str) -> None:
+    class Measured(CacheableModel):
+        schema_version: str = "1"
+        f: float
+
+    with DiskBackedCache(path, Measured) as cache:
+        cache.put("k", Measured(f=float("nan")))
+        cache.clear_memory()
+        again = cache.get("k")
+        assert again is not None
+        assert again.f != again.f
+
+
+def test_a_model_whose_validators_raise_anything(path: str) -> None:
+    from pydantic import field_validator
+
+    class Moody(CacheableModel):
+        schema_version: str = "1"
+        number: int
+
+        @field_validator("number")
+        @classmethod
+        def check(cls, number: int) -> int:
+            if number == 13 and moody:
+                raise RuntimeError("no")
+            return number
+
+    moody = False
+    with DiskBackedCache(path, Moody) as cache:
+        cache.put("k", Moody(number=13))
+        cache.clear_memory()
+        moody = True
+        assert cache.get("k") is None
+        assert cache.get_stats().discarded == 1
+
+
+def test_a_generic_model_of_users(path: str) -> None:
+    class Page(CacheableModel):
+        schema_version: str = "1"
+        users: tuple[User, ...] = ()
+
+    with DiskBackedCache(path, Page) as cache:
+        page = Page(users=(User(name="a", email="b"), User(name="c", email="d")))
+        cache.put("k", page)
+        cache.clear_memory()
+        assert cache.get("k") == page

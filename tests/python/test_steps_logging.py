@@ -1,0 +1,312 @@
+"""Step 40: logging."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import diskbackedcache
+import pytest
+from diskbackedcache import TRACE, DiskBackedCache
+from models import ADA, BOB, Blob, Order, User, blob
+
+OpenUsers = Callable[..., DiskBackedCache[User]]
+OpenBlobs = Callable[..., DiskBackedCache[Blob]]
+
+LOGGER = "diskbackedcache"
+
+
+class Collector(logging.Handler):
+    """A handler that does what it is told with every message."""
+
+    def __init__(self, act: Callable[[str], None]) -> None:
+        super().__init__()
+        self.act = act
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.act(record.getMessage())
+
+
+@pytest.fixture
+def attach() -> Iterator[Callable[[logging.Handler], None]]:
+    """Adds handlers to the logger, for one test, at TRACE."""
+    logger = logging.getLogger(LOGGER)
+    level = logger.level
+    added: list[logging.Handler] = []
+
+    def add(handler: logging.Handler) -> None:
+        logger.addHandler(handler)
+        logger.setLevel(TRACE)
+        added.append(handler)
+
+    yield add
+    for handler in added:
+        logger.removeHandler(handler)
+    logger.setLevel(level)
+
+
+def test_step_40_trace_is_a_level() -> None:
+    assert TRACE == diskbackedcache.TRACE == 5
+    assert logging.getLevelName(5) == "TRACE"
+
+
+def test_step_40_every_operation_and_its_outcome(open_users: OpenUsers, caplog: pytest.LogCaptureFixture) -> None:
+    cache = open_users()
+    caplog.set_level(TRACE, logger=LOGGER)  # after opening
+
+    def messages(call: Callable[[], object]) -> list[str]:
+        caplog.clear()
+        call()
+        assert all(record.name == LOGGER for record in caplog.records)
+        assert all(record.levelno == TRACE for record in caplog.records)
+        return [record.getMessage() for record in caplog.records]
+
+    def heads(lines: list[str]) -> str:
+        assert len(lines) > 1, "an outcome too"
+        return lines[0]
+
+    assert heads(messages(lambda: cache.put("k", ADA))) == "put(key='k')"
+    assert messages(lambda: cache.get("k")) == ["get(key='k')", "get(key='k'): memory hit"]
+    cache.clear_memory()
+    assert messages(lambda: cache.get("k"))[:2] == ["get(key='k')", "get(key='k'): disk hit"]
+    assert messages(lambda: cache.get("x")) == ["get(key='x')", "get(key='x'): miss (not found)"]
+    assert heads(messages(lambda: cache.exists("k"))) == "exists(key='k')"
+    assert heads(messages(lambda: cache.put_many({"a": ADA, "b": BOB}))) == "put_many(count=2)"
+    assert heads(messages(lambda: cache.get_many(["a", "b"]))) == "get_many(count=2)"
+    assert heads(messages(lambda: cache.delete("k"))) == "delete(key='k')"
+    assert heads(messages(lambda: cache.delete_many(["a", "b"]))) == "delete_many(count=2)"
+    assert heads(messages(cache.clear)) == "clear()"
+
+
+def test_step_40_expiry_and_eviction(open_blobs: OpenBlobs, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(TRACE, logger=LOGGER)
+    cache = open_blobs(max_memory_items=1, max_disk_size_bytes=100, memory_ttl_seconds=10, disk_ttl_seconds=100)
+    cache.put("k", blob(40), timestamp=0.0)
+    caplog.clear()
+    cache.get("k", timestamp=50.0)
+    cache.get("k", timestamp=200.0)
+    assert "get(key='k'): expired from memory (TTL exceeded)" in caplog.messages
+    assert "get(key='k'): expired from disk (TTL exceeded)" in caplog.messages
+    cache.put("k", blob(40), timestamp=300.0)
+    cache.put("l", blob(40), timestamp=301.0)
+    assert "evicting from memory (count): key='k'" in caplog.messages
+    cache.put("m", blob(40), timestamp=302.0)
+    assert "evicting from disk (size): key='k'" in caplog.messages
+
+
+def test_step_40_the_other_limits(open_blobs: OpenBlobs, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(TRACE, logger=LOGGER)
+    cache = open_blobs(max_memory_size_bytes=100, max_disk_items=3)
+    for i, key in enumerate("klmn"):
+        cache.put(key, blob(40), timestamp=float(i))
+    assert "evicting from memory (size): key='k'" in caplog.messages
+    assert "evicting from disk (count): key='k'" in caplog.messages
+
+
+def test_step_40_schema_version_mismatch(open_users: OpenUsers, caplog: pytest.LogCaptureFixture, path: str) -> None:
+    class UserV2(User):
+        schema_version: str = "2.0.0"
+
+    cache = open_users()
+    with DiskBackedCache(path, UserV2) as other:
+        other.put("k", UserV2(name="Ada", email=""))
+        caplog.set_level(TRACE, logger=LOGGER)
+        assert cache.get("k") is None
+    assert "get(key='k'): schema version mismatch" in caplog.messages
+
+
+def test_step_40_the_first_disk_eviction_is_told(open_blobs: OpenBlobs, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger=LOGGER)
+    cache = open_blobs(max_disk_items=1)
+    caplog.clear()
+    for key in "abc":
+        cache.put(key, blob(40))
+    told = [record for record in caplog.records if "max_disk_items" in record.getMessage()]
+    assert len(told) == 1
+    assert told[0].levelno == logging.INFO
+
+
+def test_level_changes_are_honoured_at_once(cache: DiskBackedCache[User]) -> None:
+    from diskbackedcache import _logging
+
+    root, logger = logging.getLogger(), logging.getLogger(LOGGER)
+    seen: list[str] = []
+    handler = Collector(seen.append)
+    before = root.level, logger.level
+    root.addHandler(handler)
+
+    def is_heard() -> bool:
+        seen.clear()
+        cache.exists("k")
+        return bool(seen)
+
+    try:
+        assert not is_heard()
+        logger.setLevel(TRACE)
+        assert is_heard()
+        logger.setLevel(logging.DEBUG)
+        assert not is_heard()
+        logger.setLevel(logging.NOTSET)
+        root.setLevel(1)
+        assert is_heard()
+        logging.disable(logging.CRITICAL)
+        assert not is_heard()
+        assert _logging.current_level() == 100
+        logging.disable(TRACE - 1)
+        assert is_heard()
+        logging.disable(TRACE)
+        assert not is_heard()
+        logging.disable(logging.NOTSET)
+        assert is_heard()
+        root.setLevel(logging.WARNING)
+        assert not is_heard()
+    finally:
+        logging.disable(logging.NOTSET)
+        root.removeHandler(handler)
+        root.setLevel(before[0])
+        logger.setLevel(before[1])
+
+
+def test_the_library_hears_of_the_level(cache: DiskBackedCache[User], monkeypatch: pytest.MonkeyPatch) -> None:
+    # Not merely dropped by the logger: messages are not even made.
+    from diskbackedcache import _logging
+
+    logger = logging.getLogger(LOGGER)
+    calls: list[int] = []
+    monkeypatch.setattr(_logging.logger, "log", lambda level, message: calls.append(level))
+    before = logger.level
+    try:
+        logger.setLevel(logging.INFO)
+        cache.exists("k")
+        assert calls == []
+        logger.setLevel(TRACE)
+        cache.exists("k")
+        assert calls != []
+    finally:
+        logger.setLevel(before)
+
+
+@pytest.mark.parametrize(
+    ("level", "expected"), [(1, 5), (5, 5), (6, 10), (10, 10), (20, 20), (25, 30), (40, 40), (41, 100), (50, 100)]
+)
+def test_any_level_becomes_one_of_the_library(level: int, expected: int) -> None:
+    from diskbackedcache import _logging
+
+    logger = logging.getLogger(LOGGER)
+    before = logger.level
+    try:
+        logger.setLevel(level)
+        assert _logging.current_level() == expected
+    finally:
+        logger.setLevel(before)
+
+
+def test_without_logging_s_cache_of_answers_the_logger_decides(
+    path: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from diskbackedcache import _logging
+
+    monkeypatch.setattr(_logging, "_follows_changes", False)
+    with DiskBackedCache(path, User) as cache:
+        cache.exists("k")
+        assert caplog.messages == []
+        monkeypatch.setattr(logging.getLogger(LOGGER), "level", TRACE)
+        logging.getLogger(LOGGER).manager._clear_cache()  # type: ignore[attr-defined]
+        cache.exists("k")
+        assert "exists(key='k')" in caplog.messages
+        monkeypatch.undo()
+        logging.getLogger(LOGGER).manager._clear_cache()  # type: ignore[attr-defined]
+
+
+def test_a_handler_may_use_the_cache(cache: DiskBackedCache[User], attach: Callable[[logging.Handler], None]) -> None:
+    answers: list[object] = []
+    cache.put("k", ADA)
+
+    def act(message: str) -> None:
+        cache.put("log", User(name=message[:10], email=""))
+        answers.append(cache.get("k"))
+        cache.get_many(["k", "log"])
+
+    attach(Collector(act))
+    assert cache.get("k") is ADA
+    assert answers == [ADA, ADA]
+    cache.clear_memory()
+    value = cache.get("k")
+    assert value == ADA
+    assert cache.get("k") is value
+    assert set(answers) == {ADA}
+
+
+def test_a_handler_that_raises(
+    cache: DiskBackedCache[User], attach: Callable[[logging.Handler], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def act(_message: str) -> None:
+        raise ZeroDivisionError("a handler's own")
+
+    attach(Collector(act))
+    cache.put("k", ADA)
+    assert cache.get("k") is ADA
+    assert "ZeroDivisionError: a handler's own" in capsys.readouterr().err
+
+
+def test_a_handler_must_not_close(cache: DiskBackedCache[User], attach: Callable[[logging.Handler], None]) -> None:
+    errors: list[BaseException] = []
+
+    def act(_message: str) -> None:
+        try:
+            cache.close()
+        except RuntimeError as e:
+            errors.append(e)
+
+    attach(Collector(act))
+    cache.put("k", ADA)
+    assert errors
+    assert not cache.closed
+    assert cache.get("k") is ADA
+
+
+def test_an_interrupt_in_a_handler_is_not_lost(path: str) -> None:
+    code = """if True:
+        import logging, sys
+        from diskbackedcache import CacheableModel, DiskBackedCache, TRACE
+        class Model(CacheableModel):
+            schema_version: str = "1"
+        class Handler(logging.Handler):
+            left = 1
+            def emit(self, record):
+                if self.left:
+                    self.left = 0
+                    raise KeyboardInterrupt
+        logger = logging.getLogger("diskbackedcache")
+        logger.addHandler(Handler())
+        with DiskBackedCache(sys.argv[1], Model) as cache:
+            logger.setLevel(TRACE)
+            try:
+                for i in range(1_000_000):
+                    cache.exists("k")
+            except KeyboardInterrupt:
+                print("interrupted")
+            logger.setLevel(logging.WARNING)
+    """
+    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.returncode) == ("interrupted\n", 0), done.stderr
+
+
+def test_keys_cannot_forge_lines(cache: DiskBackedCache[User], caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(TRACE, logger=LOGGER)
+    cache.get("a\nb%s %d'")
+    assert all("\n" not in message for message in caplog.messages)
+    assert any("%s %d" in message for message in caplog.messages)
+
+
+def test_a_value_that_does_not_decode_is_told(
+    open_users: OpenUsers, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache = open_users()
+    with DiskBackedCache(path, Order) as other:  # the same schema version, other fields
+        other.put("k", Order(number=1))
+    caplog.set_level(logging.DEBUG, logger=LOGGER)
+    assert cache.get("k") is None
+    assert any(message.startswith("get(key='k'): value does not decode: ") for message in caplog.messages)

@@ -1,0 +1,219 @@
+"""Runs all suites and adds up what they say: run_tests.py BUILD_FOLDER [--native] [SUITE ...]
+
+A suite is a name, a language, a function that lists its runs, and a parser of what a run leaves. To add one, add it to
+SUITES. A suite that ran no test has failed. The last line is "N passed, N failed".
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree
+from collections import namedtuple
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+TIMEOUT_SECONDS = 1800  # against hangs, not a limit to be near
+
+Run = namedtuple("Run", "name command report")  # report: a file the run writes, or None
+Outcome = namedtuple("Outcome", "passed failed skipped")
+# native: has no other language in it, so it runs under sanitizers too. live: its output is worth watching.
+Suite = namedtuple("Suite", "name language runs parse native live")
+
+
+# ---- Parsers: from exit code, output and report to an Outcome.
+
+
+def gtest(code, output, report):
+    """GoogleTest's --gtest_output=json."""
+    try:
+        result = json.loads(report.read_text())
+    except (OSError, ValueError):
+        return Outcome(0, 1, 0)  # it ended before it could write
+    skipped = sum(test.get("result") == "SKIPPED" for suite in result["testsuites"] for test in suite["testsuite"])
+    skipped += result.get("disabled", 0)
+    failed = result["failures"] + result.get("errors", 0)
+    return with_exit_code(code, Outcome(result["tests"] - failed - skipped, failed, skipped))
+
+
+def tap(code, output, report):
+    """Lines "ok NAME" and "not ok NAME: why", and at the end the plan "1..N"."""
+    lines = output.splitlines()
+    passed = sum(line.startswith("ok ") for line in lines)
+    failed = sum(line.startswith("not ok ") for line in lines)
+    if f"1..{passed + failed}" not in lines:
+        failed += 1  # it ended before the end
+    return with_exit_code(code, Outcome(passed, failed, 0))
+
+
+def junit(code, output, report):
+    """pytest's --junitxml."""
+    try:
+        suites = xml.etree.ElementTree.parse(report).getroot().iter("testsuite")
+    except (OSError, xml.etree.ElementTree.ParseError):
+        return Outcome(0, 1, 0)
+    tests = failed = skipped = 0
+    for suite in suites:
+        tests += int(suite.get("tests", 0))
+        failed += int(suite.get("failures", 0)) + int(suite.get("errors", 0))
+        skipped += int(suite.get("skipped", 0))
+    return with_exit_code(code, Outcome(max(tests - failed - skipped, 0), failed, skipped))
+
+
+def plain(code, output, report):
+    """One test, told by the exit code."""
+    return Outcome(int(code == 0), int(code != 0), 0)
+
+
+def with_exit_code(code, outcome):
+    """A run that fails without naming a failed test (a crash at exit, a leak) has failed once."""
+    return outcome._replace(failed=1) if code != 0 and outcome.failed == 0 else outcome
+
+
+# ---- Runs.
+
+
+def programs(folder, suffix, *arguments, built=None, only="", without=None):
+    """Every program with a source ONLY*_test in that folder; one not built (into the same folder, or BUILT) fails."""
+
+    def runs(build, reports):
+        for source in sorted((ROOT / folder).glob(f"{only}*_test{suffix}")):
+            if source.stem == without:
+                continue
+            report = reports / f"{source.stem}.json"
+            command = [build / (built or folder) / source.stem] + [
+                argument.format(report=report) for argument in arguments
+            ]
+            yield Run(source.stem, command, report)
+
+    return runs
+
+
+def cpp(folder, **which):
+    return programs(folder, ".cc", "--gtest_output=json:{report}", **which)
+
+
+def pytest(folder):
+    def runs(build, reports):
+        report = reports / (folder.replace("/", "-") + ".xml")
+        yield Run(
+            folder,
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}", ROOT / folder],
+            report,
+        )
+
+    return runs
+
+
+def hello(build, reports):
+    yield Run("examples/c/hello (first run)", [build / "tests" / "hello"], None)
+    yield Run("examples/c/hello (second run)", [build / "tests" / "hello"], None)
+
+
+def steps(build, reports):
+    yield Run("every step has a test", [sys.executable, ROOT / "tests" / "tools" / "steps.py"], None)
+
+
+SUITES = [
+    Suite("unit", "C++", cpp("tests/unit"), gtest, native=True, live=False),
+    Suite("model", "C++", cpp("tests/model", built="tests", without="cost_test"), gtest, native=True, live=False),
+    # Costs are compared by time where they cannot be counted; a sanitizer would be what is measured.
+    Suite("cost", "C++", cpp("tests/model", built="tests", only="cost"), gtest, native=False, live=False),
+    Suite("api", "C", programs("tests/api", ".c"), tap, native=True, live=False),
+    Suite("example", "C", hello, plain, native=True, live=False),
+    Suite("abi", "C", pytest("tests/abi"), junit, native=False, live=True),
+    Suite("python", "Python", pytest("tests/python"), junit, native=False, live=True),
+    Suite("steps", "plan", steps, plain, native=False, live=False),
+]
+
+
+# ---- Running.
+
+
+def execute(run, live, environment, folder):
+    """(exit code, output) of one run, in a folder that is thrown away; None as exit code when it took too long."""
+    if live:
+        sys.stdout.flush()
+        try:
+            return subprocess.run(run.command, env=environment, cwd=ROOT, timeout=TIMEOUT_SECONDS).returncode, ""
+        except subprocess.TimeoutExpired:
+            return None, "took too long"
+    try:
+        done = subprocess.run(
+            run.command,
+            env=environment,
+            cwd=folder,
+            timeout=TIMEOUT_SECONDS,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        return done.returncode, done.stdout.decode(errors="replace")
+    except subprocess.TimeoutExpired as expired:
+        return None, (expired.stdout or b"").decode(errors="replace") + "\ntook too long"
+    except OSError as error:
+        return None, f"{error}"
+
+
+def run_suite(suite, build, environment):
+    total = Outcome(0, 0, 0)
+    print(f"\n== {suite.name} ({suite.language})", flush=True)
+    with tempfile.TemporaryDirectory(prefix="dbc-tests-") as folder:
+        for run in suite.runs(build, Path(folder)):
+            began = time.monotonic()
+            code, output = execute(run, suite.live, environment, folder)
+            outcome = Outcome(0, 1, 0) if code is None else suite.parse(code, output, run.report)
+            total = Outcome(*map(sum, zip(total, outcome)))
+            if outcome.failed:
+                print(output, end="" if output.endswith("\n") else "\n")
+            told = (
+                f"{outcome.passed} passed"
+                + (f", {outcome.failed} FAILED" if outcome.failed else "")
+                + (f", {outcome.skipped} skipped" if outcome.skipped else "")
+            )
+            print(f"   {run.name:40} {told}  ({time.monotonic() - began:.1f} s)", flush=True)
+    if total.passed + total.failed == 0:
+        print("   no test was run: that is a failure")
+        total = total._replace(failed=1)
+    return total
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("build", type=Path, help="the folder that meson built in")
+    parser.add_argument("--native", action="store_true", help="only what can run under a sanitizer")
+    parser.add_argument(
+        "suites", nargs="*", metavar="SUITE", help="only these: " + ", ".join(suite.name for suite in SUITES)
+    )
+    arguments = parser.parse_args()
+    unknown = set(arguments.suites) - {suite.name for suite in SUITES}
+    if unknown:
+        parser.error(f"no such suite: {', '.join(sorted(unknown))}")
+    build = arguments.build.resolve()
+    environment = dict(os.environ, DBC_LIBRARY=str(build / "src" / "libdbc.so"))
+    chosen = [
+        suite
+        for suite in SUITES
+        if (suite.native or not arguments.native) and (not arguments.suites or suite.name in arguments.suites)
+    ]
+    outcomes = [(suite, run_suite(suite, build, environment)) for suite in chosen]
+
+    print("\n== totals")
+    for language in dict.fromkeys(suite.language for suite, _ in outcomes):
+        passed, failed, skipped = map(sum, zip(*(outcome for suite, outcome in outcomes if suite.language == language)))
+        print(f"   {language:8} {passed:6} passed {failed:4} failed {skipped:4} skipped")
+    failed = sum(outcome.failed for _, outcome in outcomes)
+    print(
+        "   failed: " + ", ".join(suite.name for suite, outcome in outcomes if outcome.failed)
+        if failed
+        else "   all well"
+    )
+    print(f"{sum(outcome.passed for _, outcome in outcomes)} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

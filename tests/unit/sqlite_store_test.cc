@@ -1,0 +1,461 @@
+#include "disk/sqlite_store.h"
+
+#include <gtest/gtest.h>
+#include <sqlite3.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/log.h"
+#include "base/status.h"
+#include "processes.h"
+
+namespace dbc {
+namespace {
+
+using testing::TemporaryDirectory;
+
+// Tests without an option about the place run on a file and in memory.
+class SqliteStoreTest : public ::testing::TestWithParam<bool> {
+ protected:
+  bool on_file() const { return GetParam(); }
+  std::string path() const { return on_file() ? directory_ / "cache.db" : ":memory:"; }
+
+  std::unique_ptr<SqliteStore> open(const std::string &schema = "1") {
+    StoreOptions options;
+    options.path = path();
+    options.schema_version = schema;
+    options.durability = Durability::kOff;
+    options.busy_timeout_seconds = 0.1;
+    options.touch_delay_seconds = 3600;  // nothing in the background unless a test asks for it
+    LogScope log(logger_);
+    return std::make_unique<SqliteStore>(options, logger_, log);
+  }
+
+  void close(Store &store) {
+    LogScope log(logger_);
+    store.close(log);
+  }
+
+  static uint64_t put(Store &store, std::string_view key, double timestamp, std::string_view value = "value") {
+    auto transaction = store.begin();
+    uint64_t version = transaction->put(Key(key), value, false, timestamp).version;
+    transaction->commit([] {});
+    return version;
+  }
+  static Lookup read(Store &store, std::string_view key) { return store.read(Key(key), Want::kValue, 0); }
+  static std::string value_of(Store &store, std::string_view key) {
+    Lookup found = read(store, key);
+    return found.item ? std::string(found.item->value()) : "(none)";
+  }
+  // Evicts `count` items; their keys.
+  static std::string evict(Store &store, int count) {
+    auto transaction = store.begin();
+    std::string keys;
+    for (int i = 0; i < count; ++i) {
+      std::optional<Removed> removed = transaction->evict_oldest();
+      keys += removed ? removed->key : "-";
+    }
+    transaction->commit([] {});
+    return keys;
+  }
+  // A get of that time, as the cache makes it of an item outside memory.
+  static ItemRef touch(Store &store, std::string_view key, double timestamp) {
+    ItemRef item = read(store, key).item;
+    bool backward = timestamp < item->timestamp.load();
+    item->timestamp.store(timestamp);
+    store.touched(*item, backward);
+    return item;
+  }
+  void execute_in_file(const char *sql) {
+    sqlite3 *raw = nullptr;
+    ASSERT_EQ(sqlite3_open(path().c_str(), &raw), SQLITE_OK);
+    sqlite3_db_config(raw, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+    EXPECT_EQ(sqlite3_exec(raw, sql, nullptr, nullptr, nullptr), SQLITE_OK) << sqlite3_errmsg(raw);
+    sqlite3_close(raw);
+  }
+
+  TemporaryDirectory directory_;
+  Logger logger_{nullptr, kLogOff};
+};
+
+TEST_P(SqliteStoreTest, WhatWasCommittedIsRead) {
+  auto store = open();
+  EXPECT_EQ(read(*store, "a").state, Lookup::State::kAbsent);
+  auto transaction = store->begin();
+  Transaction::Written written = transaction->put(Key("a"), "bytes", true, 5);
+  int published = 0;
+  transaction->commit([&] { ++published; });
+  EXPECT_EQ(published, 1);
+  Lookup found = read(*store, "a");
+  ASSERT_EQ(found.state, Lookup::State::kPresent);
+  EXPECT_EQ(found.version, written.version);
+  EXPECT_EQ(found.timestamp, 5);
+  EXPECT_EQ(found.item->value(), "bytes");
+  EXPECT_EQ(found.item->id(), written.id);
+  EXPECT_EQ(found.item->key(), "a");
+  EXPECT_TRUE(found.item->text());
+  close(*store);
+}
+
+TEST_P(SqliteStoreTest, TheBytesAreReadOnlyWhenWanted) {
+  auto store = open();
+  uint64_t version = put(*store, "a", 5, "bytes");
+  Lookup head = store->read(Key("a"), Want::kNothing, 0);
+  EXPECT_EQ(head.state, Lookup::State::kPresent);
+  EXPECT_EQ(head.version, version);
+  EXPECT_FALSE(head.item);
+  EXPECT_EQ(head.fields.size, 5u);
+  EXPECT_FALSE(store->read(Key("a"), Want::kValue, version).item);
+  EXPECT_TRUE(store->read(Key("a"), Want::kValue, version + 1).item);
+  close(*store);
+}
+
+TEST_P(SqliteStoreTest, WithoutACommitNothingHasChanged) {
+  auto store = open();
+  uint64_t version = put(*store, "a", 5, "old");
+  {
+    auto transaction = store->begin();
+    transaction->put(Key("a"), "new", false, 6);
+    transaction->put(Key("b"), "new", false, 6);
+    EXPECT_EQ(transaction->totals().items, 2u);
+  }
+  EXPECT_EQ(value_of(*store, "a"), "old");
+  EXPECT_EQ(read(*store, "b").state, Lookup::State::kAbsent);
+  EXPECT_EQ(store->totals().items, 1u);
+  EXPECT_EQ(store->totals().bytes, 3u);
+  EXPECT_GT(put(*store, "a", 7), version);
+  close(*store);
+}
+
+TEST_P(SqliteStoreTest, VersionsGrowAndAreNeverUsedAgain) {
+  auto store = open();
+  uint64_t last = 0;
+  for (int round = 0; round < 3; ++round) {
+    for (const char *key : {"a", "b", "a"}) {
+      uint64_t version = put(*store, key, round);
+      EXPECT_GT(version, last);
+      last = version;
+    }
+    auto transaction = store->begin();
+    if (round == 0) transaction->clear();
+    if (round == 1) transaction->erase(Key("a"));
+    transaction->commit([] {});
+    if (!on_file()) continue;
+    close(*store);
+    store = open(round == 0 ? "1" : "2");
+  }
+  close(*store);
+}
+
+TEST_P(SqliteStoreTest, TotalsFollowEveryChange) {
+  auto store = open();
+  auto totals = [&] { return std::pair(store->totals().items, store->totals().bytes); };
+  put(*store, "a", 1, "12345");
+  put(*store, "b", 2, "");
+  EXPECT_EQ(totals(), std::pair(uint64_t{2}, uint64_t{5}));
+  put(*store, "a", 3, "123");
+  EXPECT_EQ(totals(), std::pair(uint64_t{2}, uint64_t{3}));
+  auto transaction = store->begin();
+  EXPECT_TRUE(transaction->erase(Key("a")));
+  EXPECT_EQ(transaction->totals().items, 1u);
+  transaction->commit([] {});
+  EXPECT_EQ(totals(), std::pair(uint64_t{1}, uint64_t{0}));
+  evict(*store, 1);
+  EXPECT_EQ(totals(), std::pair(uint64_t{0}, uint64_t{0}));
+  close(*store);
+}
+
+TEST_P(SqliteStoreTest, ErasesTheVersionThatWasMeant) {
+  auto store = open();
+  uint64_t version = put(*store, "a", 1);
+  auto transaction = store->begin();
+  EXPECT_FALSE(transaction->erase(Key("b")));
+  EXPECT_FALSE(transaction->erase(Key("a"), version + 1));
+  EXPECT_TRUE(transaction->erase(Key("a"), version));
+  EXPECT_FALSE(transaction->erase(Key("a"), version));
+  transaction->commit([] {});
+  EXPECT_EQ(read(*store, "a").state, Lookup::State::kAbsent);
+  close(*store);
+}
+
+TEST_P(SqliteStoreTest, TheVictimIsTheOldestAndAmongEqualsTheFirstKey) {
+  auto store = open();
+  // By code point, U+FFFD comes before U+1F511.
+  const std::string replacement = "\xEF\xBF\xBD", clef = "\xF0\x9F\x94\x91";
+  for (const std::string &key : {clef, replacement, std::string("b"), std::string("a"), std::string("ab")})
+    put(*store, key, 5);
+  put(*store, "z", -1);
+  put(*store, "y", 7);
+  EXPECT_EQ(evict(*store, 8), "za" + std::string("ab") + "b" + replacement + clef + "y-");
+  close(*store);
+}
+
+TEST_P(SqliteStoreTest, VictimsFollowOverwritesForwardAndBack) {
+  auto store = open();
+  put(*store, "a", 1);
+  put(*store, "b", 2);
+  put(*store, "c", 3);
+  put(*store, "a", 9);
+  put(*store, "c", 0);
+  EXPECT_EQ(evict(*store, 3), "cba");
+  close(*store);
+}
+
+TEST_P(SqliteStoreTest, VictimsFollowTouchesPendingOrWritten) {
+  for (bool flushed : {false, true}) {
+    auto store = open();
+    put(*store, "a", 1);
+    put(*store, "b", 2);
+    put(*store, "c", 3);
+    put(*store, "d", 4);
+    touch(*store, "a", 10);
+    touch(*store, "d", 0);
+    if (flushed) store->flush();
+    EXPECT_EQ(read(*store, "a").timestamp, 10);
+    EXPECT_EQ(read(*store, "d").timestamp, 0);
+    touch(*store, "d", 2.5);
+    EXPECT_EQ(read(*store, "d").timestamp, 2.5);
+    EXPECT_EQ(evict(*store, 4), "bdca");
+    close(*store);
+    if (on_file()) std::filesystem::remove(path());
+  }
+}
+
+TEST_P(SqliteStoreTest, TouchesOfAnOlderVersionAreMoot) {
+  auto store = open();
+  put(*store, "a", 1);
+  touch(*store, "a", 10);
+  put(*store, "a", 2);
+  put(*store, "b", 3);
+  EXPECT_EQ(read(*store, "a").timestamp, 2);
+  store->flush();
+  EXPECT_EQ(read(*store, "a").timestamp, 2);
+  EXPECT_EQ(evict(*store, 2), "ab");
+  close(*store);
+}
+
+TEST_P(SqliteStoreTest, WhatATransactionTookFromTheLogComesBackWhenItFails) {
+  auto store = open();
+  put(*store, "a", 5);
+  touch(*store, "a", 1);
+  {
+    auto transaction = store->begin();
+    EXPECT_EQ(transaction->write_touches(100), 0u);
+  }
+  EXPECT_EQ(read(*store, "a").timestamp, 1);
+  store->flush();
+  EXPECT_EQ(read(*store, "a").timestamp, 1);
+  close(*store);
+}
+
+TEST_P(SqliteStoreTest, ExpiryLooksAtPendingTouches) {
+  auto store = open();
+  for (const char *key : {"a", "b", "c", "d"}) put(*store, key, 0);
+  touch(*store, "b", 50);
+  put(*store, "e", 100);
+  touch(*store, "e", 10);
+  auto transaction = store->begin();
+  EXPECT_FALSE(transaction->erase_if_expired(Key("b"), 100, 60));
+  EXPECT_FALSE(transaction->erase_if_expired(Key("a"), 100, 100));  // on the border it is still good
+  EXPECT_TRUE(transaction->erase_if_expired(Key("a"), 100, 99));
+  std::vector<Removed> removed;
+  transaction->erase_expired(100, 60, &removed);
+  transaction->commit([] {});
+  std::vector<std::string> keys;
+  for (const Removed &item : removed) keys.push_back(item.key);
+  std::sort(keys.begin(), keys.end());
+  EXPECT_EQ(keys, (std::vector<std::string>{"c", "d", "e"}));
+  EXPECT_EQ(store->totals().items, 1u);
+  close(*store);
+}
+
+TEST_P(SqliteStoreTest, ClearTakesPendingTouchesAlong) {
+  auto store = open();
+  put(*store, "a", 5);
+  touch(*store, "a", 9);
+  auto transaction = store->begin();
+  transaction->clear();
+  EXPECT_EQ(transaction->totals().items, 0u);
+  transaction->commit([] {});
+  EXPECT_EQ(read(*store, "a").state, Lookup::State::kAbsent);
+  EXPECT_EQ(store->totals().items, 0u);
+  put(*store, "a", 1);
+  EXPECT_EQ(read(*store, "a").timestamp, 1);
+  store->flush();
+  EXPECT_EQ(read(*store, "a").timestamp, 1);
+  close(*store);
+}
+
+TEST_P(SqliteStoreTest, GenerationsAreOddUntilMemoryHasFollowed) {
+  auto store = open();
+  Key key("a");
+  uint64_t before = store->generations().word(key.hash);
+  auto transaction = store->begin();
+  transaction->put(key, "v", false, 1);
+  EXPECT_EQ(store->generations().word(key.hash), before);  // nothing is in doubt before the commit
+  uint64_t promised = 0;
+  transaction->commit([&] {
+    EXPECT_FALSE(Generations::stable(store->generations().word(key.hash)));
+    promised = store->generations().next_stable(key.hash);
+  });
+  EXPECT_EQ(store->generations().word(key.hash), promised);
+  EXPECT_EQ(read(*store, "a").item->generation.load(), promised);
+
+  touch(*store, "a", 7);
+  store->flush();
+  EXPECT_EQ(store->generations().word(key.hash), promised);  // touches do not move them
+  { store->begin()->erase(key); }
+  EXPECT_EQ(store->generations().word(key.hash), promised);  // nor does what was not committed
+  transaction.reset();
+  transaction = store->begin();
+  transaction->clear();
+  transaction->commit([] {});
+  EXPECT_GT(store->generations().word(key.hash), promised);
+  close(*store);
+}
+
+TEST_P(SqliteStoreTest, OneWriterAtATime) {
+  auto store = open();
+  auto transaction = store->begin();
+  std::thread([&] {
+    try {
+      store->begin();
+      ADD_FAILURE() << "two writers";
+    } catch (const Error &error) {
+      EXPECT_EQ(error.status(), Status::kBusy);
+    }
+  }).join();
+  transaction.reset();
+  EXPECT_NO_THROW(store->begin());
+  close(*store);
+}
+
+TEST_P(SqliteStoreTest, ASnapshotSeesTouchesThatWerePendingWhenItBegan) {
+  auto store = open();
+  put(*store, "a", 1);
+  put(*store, "b", 1);
+  touch(*store, "b", 9);
+  {
+    auto snapshot = store->snapshot();
+    EXPECT_EQ(snapshot->read(Key("a"), Want::kValue, 0).timestamp, 1);
+    // What is pending is written meanwhile, as the maintenance thread may at any moment (in memory, only after the
+    // snapshot).
+    if (on_file()) std::thread([&] { store->flush(); }).join();
+    EXPECT_EQ(snapshot->read(Key("b"), Want::kValue, 0).timestamp, 9);
+  }
+  close(*store);
+}
+
+TEST_P(SqliteStoreTest, ASnapshotIsOfOneMoment) {
+  if (!on_file()) GTEST_SKIP() << "in memory writers wait for the snapshot to end";
+  auto store = open();
+  put(*store, "a", 1, "old");
+  put(*store, "b", 1, "old");
+  auto snapshot = store->snapshot();
+  EXPECT_EQ(snapshot->read(Key("a"), Want::kValue, 0).item->value(), "old");
+  put(*store, "b", 2, "new");
+  EXPECT_EQ(snapshot->read(Key("b"), Want::kValue, 0).item->value(), "old");
+  EXPECT_EQ(value_of(*store, "b"), "new");
+  snapshot.reset();
+  close(*store);
+}
+
+TEST_P(SqliteStoreTest, ItemsOfAnotherSchemaAreToldApartAndErased) {
+  if (!on_file()) GTEST_SKIP() << "no second life";
+  auto store = open("1");
+  put(*store, "a", 1);
+  put(*store, "b", 1);
+  close(*store);
+  store = open("2");
+  put(*store, "c", 1);
+  EXPECT_EQ(read(*store, "a").state, Lookup::State::kOtherSchema);
+  EXPECT_EQ(store->totals().items, 3u);
+  put(*store, "b", 2);  // takes the place of the other
+  EXPECT_EQ(read(*store, "b").state, Lookup::State::kPresent);
+  EXPECT_EQ(store->totals().items, 3u);
+  auto transaction = store->begin();
+  EXPECT_EQ(transaction->erase_other_schemas(), 1u);
+  EXPECT_EQ(transaction->erase_other_schemas(), 0u);
+  transaction->commit([] {});
+  EXPECT_EQ(read(*store, "a").state, Lookup::State::kAbsent);
+  EXPECT_EQ(value_of(*store, "c"), "value");
+  EXPECT_EQ(store->totals().items, 2u);
+  close(*store);
+}
+
+TEST_P(SqliteStoreTest, ADamagedValueIsNeverGivenOut) {
+  if (!on_file()) GTEST_SKIP();
+  auto store = open();
+  for (const char *key : {"a", "b", "c", "d"}) put(*store, key, 1, std::string("value of ") + key);
+  execute_in_file(
+      "UPDATE value SET data = CAST('other bytes' AS BLOB) WHERE id = (SELECT id FROM item WHERE key = 'a')");
+  execute_in_file("DELETE FROM value WHERE id = (SELECT id FROM item WHERE key = 'b')");
+  // Sound bytes, of the same size, of another key.
+  execute_in_file(
+      "UPDATE value SET data = (SELECT data FROM value JOIN item USING (id) WHERE key = 'd') "
+      "WHERE id = (SELECT id FROM item WHERE key = 'c')");
+  for (const char *key : {"a", "b", "c"}) {
+    Lookup found = read(*store, key);
+    EXPECT_EQ(found.state, Lookup::State::kDamaged) << key;
+    EXPECT_FALSE(found.item) << key;
+  }
+  EXPECT_EQ(value_of(*store, "d"), "value of d");
+  close(*store);
+}
+
+TEST_P(SqliteStoreTest, AForeignProgramThatHoldsTheFileMakesItBusy) {
+  if (!on_file()) GTEST_SKIP();
+  auto store = open();
+  put(*store, "a", 1);
+  sqlite3 *raw = nullptr;
+  ASSERT_EQ(sqlite3_open(path().c_str(), &raw), SQLITE_OK);
+  ASSERT_EQ(sqlite3_exec(raw, "BEGIN IMMEDIATE", nullptr, nullptr, nullptr), SQLITE_OK);
+  try {
+    put(*store, "a", 2, "new");
+    ADD_FAILURE() << "wrote beside another writer";
+  } catch (const Error &error) {
+    EXPECT_EQ(error.status(), Status::kBusy);
+  }
+  EXPECT_EQ(value_of(*store, "a"), "value");  // readers do not wait
+  sqlite3_exec(raw, "ROLLBACK", nullptr, nullptr, nullptr);
+  sqlite3_close(raw);
+  put(*store, "a", 3, "new");
+  EXPECT_EQ(value_of(*store, "a"), "new");
+  close(*store);
+}
+
+TEST_P(SqliteStoreTest, TouchesReachTheFileByThemselvesAndByClosing) {
+  if (!on_file()) GTEST_SKIP();
+  auto store = open();
+  put(*store, "a", 1);
+  touch(*store, "a", 9);
+  close(*store);
+  store = open();
+  EXPECT_EQ(read(*store, "a").timestamp, 9);
+  close(*store);
+
+  StoreOptions options;
+  options.path = path();
+  options.schema_version = "1";
+  options.touch_delay_seconds = 0.01;
+  LogScope log(logger_);
+  SqliteStore quick(options, logger_, log);
+  touch(quick, "a", 20);
+  auto other = open();
+  EXPECT_TRUE(testing::wait_for([&] { return read(*other, "a").timestamp == 20; }));
+  close(*other);
+  close(quick);
+}
+
+INSTANTIATE_TEST_SUITE_P(Places, SqliteStoreTest, ::testing::Bool(),
+                         [](const auto &about) { return about.param ? "OnFile" : "InMemory"; });
+
+}  // namespace
+}  // namespace dbc
