@@ -49,7 +49,6 @@ void Cache::store_items(std::span<const NewItem> items, bool text, const double 
   std::unique_ptr<Transaction> transaction = store_->begin();
   // All that memory will need is made before the commit: afterwards nothing should fail.
   std::vector<ItemRef> fresh;
-  std::vector<Item *> lagging;
   fresh.reserve(items.size());
   for (const auto &[key, value] : items) {
     Transaction::Written written = transaction->put(key, value, text, time);
@@ -62,7 +61,6 @@ void Cache::store_items(std::span<const NewItem> items, bool text, const double 
     bool with_bytes = options_.memory_values && belongs_in_memory(value.size());
     fresh.push_back(Item::create(key, fields, with_bytes ? value.size() : 0));
     if (with_bytes) std::copy(value.begin(), value.end(), fresh.back()->writable_value());
-    if (written.order_lags) lagging.push_back(fresh.back().get());
   }
   std::vector<Removed> removed;
   uint64_t evicted = evict_from_disk(*transaction, &removed, log);
@@ -90,7 +88,6 @@ void Cache::store_items(std::span<const NewItem> items, bool text, const double 
   statistics_.add(Counter::kDiskEvictions, static_cast<int64_t>(evicted));
   for (const ItemRef &item : left) left_memory(item);
   count_memory_evictions(evictions, log);
-  for (Item *item : lagging) store_->touched(*item, false);
   if (dropped_.enabled()) {
     // A binding holds the object it has just put until told otherwise.
     for (const ItemRef &item : fresh) {

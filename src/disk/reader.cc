@@ -15,6 +15,9 @@ Reader::Reader(Connection &connection)
              "SELECT item.id, item.version, item.timestamp, item.schema_id, item.size, item.checksum, value.data "
              "FROM item LEFT JOIN value ON value.id = item.id WHERE item.key = ?1"),
       totals_(connection, "SELECT total(items), total(bytes) FROM schema_version"),
+      misplaced_(connection,
+                 "SELECT 1 FROM (SELECT timestamp, recorded FROM item ORDER BY recorded, key LIMIT ?1) "
+                 "WHERE timestamp > recorded LIMIT 1"),
       begin_(connection, "BEGIN"),
       end_(connection, "COMMIT") {}
 
@@ -57,6 +60,12 @@ Lookup Reader::read(const Key &key, Want want, uint64_t held_version, int64_t sc
   found.item = Item::create(key, found.fields, bytes.size());
   std::memcpy(found.item->writable_value(), bytes.data(), bytes.size());
   return found;
+}
+
+bool Reader::any_misplaced(size_t candidates) {
+  Use misplaced(misplaced_);
+  misplaced->bind(1, uint64_t{candidates});
+  return misplaced->step();
 }
 
 Totals Reader::totals() {

@@ -16,6 +16,8 @@ class Reader {
   // What the file says; pending touches are not applied. `generation` goes into the item.
   Lookup read(const Key &key, Want want, uint64_t held_version, int64_t schema_id, uint64_t generation);
   Totals totals();
+  // Has one of the next `candidates` for eviction moved on?
+  bool any_misplaced(size_t candidates);
 
   // A read transaction: what is read until end() is of one moment.
   void begin() { begin_.run(); }
@@ -27,6 +29,7 @@ class Reader {
   Statement head_;
   Statement whole_;
   Statement totals_;
+  Statement misplaced_;
   Statement begin_;
   Statement end_;
 };

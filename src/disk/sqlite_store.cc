@@ -25,6 +25,10 @@ constexpr int kUrgentCheckpointPages = 4 * kCheckpointPages;
 constexpr size_t kTouchBatch = 4096;
 constexpr size_t kUrgentTouches = 16384;
 
+// How many candidates for eviction are kept in order ahead of time. When N items are used evenly, 1024 uses in N cost a repair,
+// in the background, where an index that is kept up costs one each; and an eviction finds its victim at once.
+constexpr size_t kTidyCandidates = 1024;
+
 constexpr int kOpenFlags = SQLITE_OPEN_READWRITE;
 
 void create_parent_directories(const std::string &path) {
@@ -312,13 +316,30 @@ void SqliteStore::write_touches_in_batches() {
   }
 }
 
+// In transactions of a few milliseconds each, between which other writers have their turn.
+void SqliteStore::tidy() {
+  while (!closing_.load(std::memory_order_relaxed)) {
+    {
+      Lease reader(*this);
+      if (!reader->any_misplaced(kTidyCandidates)) return;
+    }
+    SqliteTransaction transaction(*this);
+    transaction.tidy(kTidyCandidates);
+    transaction.commit([] {});
+  }
+}
+
 // What failed in the background is pending still, and is tried again here.
-void SqliteStore::flush() { write_touches_in_batches(); }
+void SqliteStore::flush() {
+  write_touches_in_batches();
+  tidy();
+}
 
 // On the maintenance thread, so a failure is told in the log, by the next call.
 bool SqliteStore::maintain() {
   try {
     write_touches_in_batches();
+    tidy();
     checkpoint_if_due();
     return true;
   } catch (const std::exception &error) {
@@ -341,7 +362,8 @@ void SqliteStore::checkpoint_if_due() {
 }
 
 // At the end of a commit, under the writer lock.
-void SqliteStore::after_commit() {
+void SqliteStore::after_commit(bool misplaced) {
+  if (misplaced) maintenance_->request(false);
   int pages = wal_pages_.load(std::memory_order_relaxed);
   if (pages < kCheckpointPages) return;
   if (pages < kUrgentCheckpointPages) {
@@ -365,6 +387,7 @@ void SqliteStore::checkpoint() {
 }
 
 void SqliteStore::close(LogScope &log) {
+  closing_.store(true);
   maintenance_->stop();
   std::exception_ptr error;
   try {

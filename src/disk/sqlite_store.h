@@ -98,7 +98,8 @@ class SqliteStore final : public Store {
   bool maintain();
   void checkpoint_if_due();
   void write_touches_in_batches();
-  void after_commit();
+  void tidy();
+  void after_commit(bool misplaced);
   void checkpoint();
 
   const StoreOptions options_;
@@ -118,6 +119,7 @@ class SqliteStore final : public Store {
 
   TouchLog touches_;
   std::atomic<int> wal_pages_{0};
+  std::atomic<bool> closing_{false};
   std::unique_ptr<Maintenance> maintenance_;
 };
 

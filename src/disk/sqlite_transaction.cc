@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "base/hash.h"
 #include "base/status.h"
@@ -94,7 +95,6 @@ Transaction::Written SqliteTransaction::put(const Key &key, std::string_view val
   uint64_t version = ++last_version_;
   uint64_t checksum = hash_bytes(value, key.hash);
   int64_t id;
-  bool order_lags = false;
   if (std::optional<Row> row = find(key)) {
     subtract(&totals_of(row->schema_id).totals, *row);
     id = row->id;
@@ -106,7 +106,7 @@ Transaction::Written SqliteTransaction::put(const Key &key, std::string_view val
         .bind(6, checksum)
         .run();
     // Earlier than the index knows: the index must follow, else the recorded time would be later than the true one.
-    order_lags = timestamp > row->recorded;
+    if (timestamp > row->recorded) misplaced_ = true;
     if (timestamp < row->recorded) writer_.record.bind(1, id).bind(2, timestamp).run();
   } else {
     writer_.insert_item.bind(1, key.text)
@@ -127,7 +127,7 @@ Transaction::Written SqliteTransaction::put(const Key &key, std::string_view val
   writer_.put_value.run();
   schema.totals.items += 1;
   schema.totals.bytes += value.size();
-  return {id, version, order_lags};
+  return {id, version};
 }
 
 bool SqliteTransaction::erase(const Key &key, uint64_t version) {
@@ -226,6 +226,17 @@ size_t SqliteTransaction::write_touches(size_t most) {
   return store_.touches_.size();
 }
 
+size_t SqliteTransaction::tidy(size_t candidates) {
+  std::vector<std::pair<int64_t, double>> rows;
+  {
+    Use misplaced(writer_.misplaced);
+    misplaced->bind(1, uint64_t{candidates});
+    while (misplaced->step()) rows.emplace_back(misplaced->integer(0), misplaced->real(1));
+  }
+  for (const auto &[id, timestamp] : rows) writer_.record.bind(1, id).bind(2, timestamp).run();
+  return rows.size();
+}
+
 Totals SqliteTransaction::totals() const {
   Totals sum;
   for (const SchemaTotals &schema : schemas_) {
@@ -273,7 +284,7 @@ void SqliteTransaction::commit(const std::function<void()> &publish) {
   end_generations();
   store_.touches_.done(true);
   if (cleared_) store_.touches_.clear();
-  store_.after_commit();
+  store_.after_commit(misplaced_);
   end();
 }
 

@@ -2,8 +2,8 @@
 //
 // Victims are found as in memory: the index `item_order` holds timestamps as recorded, never later than the true ones. The
 // smallest entry is looked at; if its item has moved on (in its row, or in the touch log), it is recorded anew, and the next
-// smallest is looked at. What survives is the exact minimum. An overwrite leaves the index alone; it catches up when touches
-// are written, in batches, so that no eviction has to repair more than one touch log's worth.
+// smallest is looked at. What survives is the exact minimum, and a touch or an overwrite costs the index nothing. So that no
+// eviction has to put right what many touches have left behind, the next candidates are kept in order ahead of time: tidy().
 #pragma once
 
 #include <string_view>
@@ -27,6 +27,8 @@ class SqliteTransaction final : public Transaction {
   uint64_t erase_other_schemas() override;
   void clear() override;
   size_t write_touches(size_t most) override;
+  // Records anew those of the next `candidates` for eviction that have moved on; returns how many.
+  size_t tidy(size_t candidates);
   Totals totals() const override;
   void commit(const std::function<void()> &publish) override;
 
@@ -66,6 +68,7 @@ class SqliteTransaction final : public Transaction {
   std::vector<uint64_t> changed_;  // hashes of the keys whose items changed
   bool all_changed_ = false;
   bool cleared_ = false;
+  bool misplaced_ = false;  // an overwrite has left the index behind
   bool open_ = false;
 };
 

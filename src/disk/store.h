@@ -62,7 +62,6 @@ class Transaction {
   struct Written {
     int64_t id;
     uint64_t version;
-    bool order_lags;  // the store's order knows the item under an earlier time; Store::touched() has it put right
   };
 
   // Without a commit before it, undoes everything.

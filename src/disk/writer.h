@@ -26,11 +26,12 @@ struct Writer {
                "SELECT id, version, schema_id, size, timestamp, recorded, key FROM item "
                "ORDER BY recorded, key LIMIT 1"),
         record(c, "UPDATE item SET timestamp = ?2, recorded = ?2 WHERE id = ?1"),
-        // With the index: sorted batches of these, off the callers' path, keep it from falling behind.
-        touch(c,
-              "UPDATE item SET timestamp = max(timestamp, ?3), recorded = max(timestamp, ?3) "
-              "WHERE id = ?1 AND version = ?2"),
+        touch(c, "UPDATE item SET timestamp = max(timestamp, ?3) WHERE id = ?1 AND version = ?2"),
         touch_backward(c, "UPDATE item SET timestamp = ?3, recorded = ?3 WHERE id = ?1 AND version = ?2"),
+        // Of the next ?1 candidates for eviction, those that the index knows under an earlier time than theirs.
+        misplaced(c,
+                  "SELECT id, timestamp FROM "
+                  "(SELECT id, timestamp, recorded FROM item ORDER BY recorded, key LIMIT ?1) WHERE timestamp > recorded"),
         expired(c,
                 "SELECT id, version, schema_id, size, timestamp, recorded, key FROM item "
                 "WHERE recorded <= ?1 AND ?2 - timestamp > ?3"),
@@ -43,7 +44,7 @@ struct Writer {
   Statement begin, commit;
   Statement totals, save_totals;
   Statement find, insert_item, update_item, put_value, erase_item, erase_value;
-  Statement oldest, record, touch, touch_backward;
+  Statement oldest, record, touch, touch_backward, misplaced;
   Statement expired, erase_other_values, erase_other_items, clear_items, clear_values;
 };
 

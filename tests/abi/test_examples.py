@@ -120,6 +120,5 @@ def test_the_library_installs_and_pkg_config_finds_it(root, tmp_path):
         ["cc", str(root / "examples" / "c" / "hello.c"), *flags, f"-Wl,-rpath,{prefix / 'lib'}", "-o", str(hello)],
         check=True,
     )
-    assert (
-        "Hello, world" in subprocess.run([str(hello)], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
-    )
+    done = subprocess.run([str(hello)], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0 and "Hello, world" in done.stdout, (done.returncode, done.stdout, done.stderr)

@@ -51,7 +51,7 @@ std::string key_of(uint64_t number) {
 
 double seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
-// ------------------------------------------------------------------------------------------------------------- results ----
+// ---------------------------------------------------------------------------------------------------- results ----
 
 struct Series {
   std::string name;
@@ -89,7 +89,7 @@ void print_results() {
   std::printf("}}\n");
 }
 
-// -------------------------------------------------------------------------------------------------------------- floors ----
+// ----------------------------------------------------------------------------------------------------- floors ----
 
 // The plain way to keep items in SQLite: one table, an index for the order of eviction, SQLite's own checkpoints.
 class PlainTable {
@@ -158,7 +158,7 @@ class PlainTable {
   double time_ = 0;
 };
 
-// --------------------------------------------------------------------------------------------------------- the library ----
+// ------------------------------------------------------------------------------------------------ the library ----
 
 class Cache {
  public:
@@ -217,7 +217,7 @@ class Cache {
   dbc_cache *cache_ = nullptr;
 };
 
-// -------------------------------------------------------------------------------------------------------- what is done ----
+// ----------------------------------------------------------------------------------------------- what is done ----
 
 void compare_everyday_calls() {
   const std::string value(kValueSize, 'v');

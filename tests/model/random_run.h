@@ -173,7 +173,7 @@ class RandomRun {
     std::set<uint64_t> held;
   };
 
-  // ------------------------------------------------------------------------------------------------ random input ------
+  // --------------------------------------------------------------------------------------- random input ------
 
   uint64_t below(uint64_t limit) { return random_() % limit; }
   bool maybe(uint64_t one_in) { return below(one_in) == 0; }
@@ -331,7 +331,7 @@ class RandomRun {
     return last_version_ > 0 ? last_version_ - below(50) : 7;
   }
 
-  // ---------------------------------------------------------------------------------------------------- operations ----
+  // ------------------------------------------------------------------------------------------- operations ----
 
   Side &side() { return sides_[current_]; }
 
@@ -649,6 +649,7 @@ class RandomRun {
       keys.add(i == place ? bad : random_key());
       values.add("v");
     }
+    std::vector<uint64_t> versions(count, 7);
     uint64_t kind = below(12);
     note("invalid call " + text_of(kind) + ", key " + text_of(bad));
     switch (kind) {
@@ -685,7 +686,7 @@ class RandomRun {
         break;
       case 9:
         status = dbc_put_many(cache, count, keys.bytes.data(), keys.sizes.data(), values.bytes.data(),
-                              values.sizes.data(), 0, &now, nullptr);
+                              values.sizes.data(), 0, &now, versions.data());
         break;
       case 10:
         status = dbc_get_many(cache, count, keys.bytes.data(), keys.sizes.data(), nullptr, &now, &result);
@@ -696,6 +697,7 @@ class RandomRun {
     expect_status(DBC_INVALID_ARGUMENT, status, "invalid call " + text_of(kind));
     if (value || result) throw Mismatch("an error left something behind");
     if (kind < 4) expect_equal(uint64_t{0}, version, "version after an error");
+    for (uint64_t left : versions) expect_equal(uint64_t{kind == 9 ? 0u : 7u}, left, "versions after an error");
   }
 
   void flush() {
@@ -725,7 +727,7 @@ class RandomRun {
     open(side(), settings);
   }
 
-  // --------------------------------------------------------------------------------------------------- comparisons ----
+  // ------------------------------------------------------------------------------------------ comparisons ----
 
   void compare_statistics() {
     Statistics actual{}, expected = side().oracle->statistics();

@@ -189,7 +189,7 @@ class CacheTest : public ::testing::Test {
   std::function<void()> on_line_;
 };
 
-// ------------------------------------------------------------------------------------------------ when the disk refuses ----
+// --------------------------------------------------------------------------------------- when the disk refuses ----
 
 TEST_F(CacheTest, WhatTheDiskRefusesChangesNothing) {
   open({.max_memory_items = 2, .max_disk_items = 3});
@@ -290,7 +290,7 @@ TEST_F(CacheTest, AnItemUsedMeanwhileIsNotExpired) {
   EXPECT_EQ(cache_->statistics().disk_expired, 0u);
 }
 
-// ------------------------------------------------------------------------------------------------------------- dropped ----
+// ---------------------------------------------------------------------------------------------------- dropped ----
 
 TEST_F(CacheTest, WhatLeavesMemoryIsTold) {
   open({.max_memory_items = 2, .max_item_size_bytes = 5, .memory_values = false});
@@ -352,7 +352,7 @@ TEST_F(CacheTest, TheListOfTheDroppedIsBounded) {
   EXPECT_FALSE(overflowed);
 }
 
-// ------------------------------------------------------------------------------------------------------------- logging ----
+// ---------------------------------------------------------------------------------------------------- logging ----
 
 TEST_F(CacheTest, OperationsAndOutcomesAreLogged) {
   open({.memory_ttl_seconds = 10, .disk_ttl_seconds = 20});
@@ -447,7 +447,7 @@ TEST_F(CacheTest, ACallbackMayUseTheCache) {
   }
 }
 
-// --------------------------------------------------------------------------------------------------------------- tiers ----
+// ------------------------------------------------------------------------------------------------------ tiers ----
 
 TEST_F(CacheTest, ALargeItemLivesOnDiskOnlyAndEvictsNothing) {
   open({.max_memory_items = 2, .max_memory_size_bytes = 10, .max_item_size_bytes = 8});
