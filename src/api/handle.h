@@ -52,7 +52,6 @@ struct dbc_cache {
   const dbc::StoreOptions store_options_;
   std::atomic<bool> closed_{false};
   std::atomic<dbc::Session *> session_;
-  bool abandoned_ = false;  // the parent's session is, and none is in its place yet; guarded by after_fork_mutex()
 };
 
 struct dbc_result {

@@ -1,7 +1,7 @@
 // Opening, closing and what a fork makes of a handle.
 #include <cstring>
 #include <memory>
-#include <mutex>
+#include <string>
 
 #include "api/handle.h"
 #include "base/utf8.h"
@@ -45,23 +45,29 @@ dbc_cache::~dbc_cache() {
   if (session->fork_count == dbc::fork_count()) delete session;
 }
 
-// The parent's session is abandoned, not destroyed: its locks may be held by threads that are not here.
+// The parent's session is abandoned, not destroyed: its locks may be held by threads that are not here. Threads of the child
+// may come here at the same time; the first wins, and the sessions of the others end as they came. No lock is held, since
+// opening may wait, and tells the log.
 dbc::Session &dbc_cache::session_of_child() {
-  std::lock_guard lock(dbc::after_fork_mutex());
-  dbc::Session *session = session_.load();
-  if (session->fork_count == dbc::fork_count()) return *session;  // another thread was faster
-  if (closed_.load()) throw dbc::Error(dbc::Status::kClosed, "the cache is closed");
-  if (!abandoned_) session->cache.abandon();
-  abandoned_ = true;
-  auto fresh = std::make_unique<dbc::Session>(cache_options_, store_options_);
-  fresh->cache.drop_all_objects();
-  session_.store(fresh.get());
-  abandoned_ = false;
-  return *fresh.release();
+  dbc::take_down_inherited();
+  dbc::Session *of_parent = session_.load();
+  while (of_parent->fork_count != dbc::fork_count()) {
+    if (closed_.load()) throw dbc::Error(dbc::Status::kClosed, "the cache is closed");
+    auto fresh = std::make_unique<dbc::Session>(cache_options_, store_options_);
+    fresh->cache.drop_all_objects();
+    if (session_.compare_exchange_strong(of_parent, fresh.get())) {
+      of_parent = fresh.release();
+      if (closed_.load()) close();  // meanwhile, and it did not see this session
+    } else {
+      fresh->cache.close();
+    }
+  }
+  return *of_parent;
 }
 
 void dbc_cache::close() {
   closed_.store(true);
+  dbc::take_down_inherited();
   dbc::Session *session = session_.load();
   if (session->fork_count != dbc::fork_count()) return;  // nothing of this process is open
   if (!session->gate.close()) return;
@@ -84,6 +90,7 @@ dbc_status dbc_open(const char *path, const char *schema_version, const dbc_opti
     store.path = dbc::canonical_path(path);
     store.schema_version = schema_version;
     *cache = new dbc_cache(options->cache, store);
+    (*cache)->session().cache.deliver_log();
     return dbc::Status::kOk;
   });
 }
@@ -102,7 +109,7 @@ void dbc_free(dbc_cache *cache) {
     dbc::require_handle(cache);
     try {
       cache->close();
-    } catch (const dbc::Error &) {
+    } catch (const std::exception &) {
       // Access times that could not be written: who wants to know calls dbc_close first.
     }
     cache->magic.store(0);

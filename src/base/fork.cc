@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/stripe.h"
@@ -23,14 +25,15 @@ struct State {
   std::array<Stripe, kStripes> stripes;
   std::atomic<bool> forking{false};
   std::mutex fork_mutex;  // held by the thread that forks, from before to after
-  std::mutex after_fork_mutex;
+  std::atomic<uint64_t> taken_down{0};  // the count of forks for which take_down_inherited() has run
+  std::mutex inherited_mutex;           // guards inherited, and the taking down
+  std::vector<std::pair<void *, TakeDown>> inherited;
   std::mutex descriptors_mutex;  // a leaf
   std::vector<int> descriptors;
 
-  // Lock order: fork_mutex, after_fork_mutex, a NoFork scope, descriptors_mutex.
+  // Lock order: fork_mutex, a NoFork scope, then inherited_mutex or descriptors_mutex.
   void prepare() {
     fork_mutex.lock();
-    after_fork_mutex.lock();
     // In one order with NoFork(): either it sees that we fork, or we see it inside.
     forking.store(true, std::memory_order_seq_cst);
     for (Stripe &stripe : stripes) {
@@ -38,13 +41,14 @@ struct State {
         std::this_thread::sleep_for(std::chrono::microseconds(20));
       }
     }
+    inherited_mutex.lock();
     descriptors_mutex.lock();
   }
 
   void resume() {
     forking.store(false, std::memory_order_seq_cst);
     descriptors_mutex.unlock();
-    after_fork_mutex.unlock();
+    inherited_mutex.unlock();
     fork_mutex.unlock();
   }
 
@@ -93,6 +97,24 @@ void forget_descriptor(int descriptor) {
   std::erase(state().descriptors, descriptor);
 }
 
-std::mutex &after_fork_mutex() { return state().after_fork_mutex; }
+void register_inherited(void *object, TakeDown take_down) {
+  std::lock_guard lock(state().inherited_mutex);
+  state().inherited.emplace_back(object, take_down);
+}
+
+void forget_inherited(void *object) {
+  std::lock_guard lock(state().inherited_mutex);
+  std::erase_if(state().inherited, [&](const auto &entry) { return entry.first == object; });
+}
+
+void take_down_inherited() {
+  if (state().taken_down.load(std::memory_order_acquire) == fork_count()) return;
+  NoFork no_fork;
+  std::lock_guard lock(state().inherited_mutex);
+  if (state().taken_down.load() == fork_count()) return;
+  for (const auto &[object, take_down] : state().inherited) take_down(object);
+  state().inherited.clear();
+  state().taken_down.store(fork_count(), std::memory_order_release);
+}
 
 }  // namespace dbc

@@ -13,7 +13,6 @@
 
 #include <atomic>
 #include <cstdint>
-#include <mutex>
 
 namespace dbc {
 
@@ -37,7 +36,12 @@ class NoFork {
 void close_in_child(int descriptor);
 void forget_descriptor(int descriptor);
 
-// Held while what was inherited from a parent is taken down and replaced; fork() waits for it too. Take it before a NoFork.
-std::mutex &after_fork_mutex();
+// Everything that keeps files open through SQLite is registered, inside a NoFork. In a child, before SQLite is used there for
+// anything, take_down_inherited() calls `take_down` on each object, once, and forgets it. (Not in the handler at the fork: a
+// child that only wants to exec shall not depend on the state of SQLite at all.)
+using TakeDown = void (*)(void *object);
+void register_inherited(void *object, TakeDown take_down);
+void forget_inherited(void *object);
+void take_down_inherited();
 
 }  // namespace dbc

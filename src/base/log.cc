@@ -12,19 +12,22 @@ void Logger::set_level(int level) {
   if (sink_) level_.store(level, std::memory_order_relaxed);
 }
 
-// A line that finds no memory is lost: logging must not turn a call that did its work into a failure.
-void Logger::defer(int level, std::string message) noexcept try {
+void Logger::defer(int level, const char *message, const char *detail) noexcept {
   if (!enabled(level)) return;
-  std::lock_guard lock(mutex_);
-  if (deferred_.size() >= 1000) return;  // nobody calls; the first lines tell the most
-  deferred_.push_back({level, std::move(message)});
-  has_deferred_.store(true, std::memory_order_relaxed);
-} catch (const std::bad_alloc &) {
+  try {
+    std::string text = std::string(message) + detail;
+    std::lock_guard lock(mutex_);
+    if (deferred_.size() >= 1000) return;  // nobody calls; the first lines tell the most
+    deferred_.push_back({level, std::move(text)});
+    has_deferred_.store(true, std::memory_order_relaxed);
+  } catch (const std::bad_alloc &) {
+    // As in LogScope::add().
+  }
 }
 
-void LogScope::keep(int level, std::string message) noexcept try {
-  lines_.push_back({level, std::move(message)});
-} catch (const std::bad_alloc &) {
+void LogScope::postpone() noexcept {
+  for (const auto &line : lines_) logger_.defer(line.level, line.message.c_str());
+  postponed_ = true;
 }
 
 void LogScope::deliver() noexcept {

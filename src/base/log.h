@@ -4,6 +4,7 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -45,7 +46,7 @@ class Logger {
   void set_level(int level);
 
   // For threads of the library's own, which must not call back: the line waits for the next call of a user's thread.
-  void defer(int level, std::string message) noexcept;
+  void defer(int level, const char *message, const char *detail = "") noexcept;
 
  private:
   friend class LogScope;
@@ -66,6 +67,7 @@ class LogScope {
  public:
   explicit LogScope(Logger &logger) : logger_(logger) {}
   ~LogScope() {
+    if (postponed_) return;
     if (!lines_.empty() || logger_.has_deferred_.load(std::memory_order_relaxed)) deliver();
   }
   LogScope(const LogScope &) = delete;
@@ -73,16 +75,25 @@ class LogScope {
 
   // `make` returns the text; it runs only if the level is on.
   template <typename Make>
-  void add(int level, Make &&make) {
-    if (logger_.enabled(level)) [[unlikely]] keep(level, make());
+  void add(int level, Make &&make) noexcept {
+    if (logger_.enabled(level)) [[unlikely]] {
+      // A line that finds no memory is lost: logging must not turn a call that did its work into a failure.
+      try {
+        lines_.push_back({level, make()});
+      } catch (const std::bad_alloc &) {
+      }
+    }
   }
 
+  // Leaves the lines to the end of the next call: for when a callback could not use the cache yet.
+  void postpone() noexcept;
+
  private:
-  void keep(int level, std::string message) noexcept;
   void deliver() noexcept;
 
   Logger &logger_;
   std::vector<Logger::Line> lines_;
+  bool postponed_ = false;
 };
 
 // A key for a log line: in quotes, with quotes, backslashes and control characters escaped, so that no key forges a line.

@@ -27,6 +27,7 @@ Cache::Cache(const CacheOptions &options, const OpenStore &open_store)
   if (discarded > 0) {
     log.add(kInfo, [&] { return "open: removed " + std::to_string(discarded) + " items of another schema version"; });
   }
+  log.postpone();
 }
 
 void Cache::close() {

@@ -63,7 +63,8 @@ class Cache {
 
   using OpenStore = std::function<std::unique_ptr<Store>(Logger &logger, LogScope &log)>;
 
-  // Opens the store, removes items of other schema versions, enforces the limits.
+  // Opens the store, removes items of other schema versions, enforces the limits. What there is to log about it is delivered
+  // by the first call, which may be deliver_log().
   Cache(const CacheOptions &options, const OpenStore &open_store);
 
   // `timestamp` is null for the library's clock. `version` is never null here.
@@ -86,6 +87,7 @@ class Cache {
   StatisticsSnapshot statistics();
   size_t take_dropped(uint64_t *versions, size_t capacity, bool *overflowed);
 
+  void deliver_log() { LogScope log(logger_); }
   void set_log_level(int level) { logger_.set_level(level); }
   uint64_t max_disk_size_bytes() const { return options_.max_disk_size_bytes; }
 
@@ -96,8 +98,6 @@ class Cache {
   std::vector<ItemRef> memory_in_order() const { return memory_.in_order(); }
 
   void close();
-  // In a forked child, instead of close() and the destructor.
-  void abandon() { store_->abandon(); }
 
  private:
   // What the memory tier makes of a get.
@@ -114,6 +114,12 @@ class Cache {
     bool named;
   };
   static Time time_of(const double *timestamp);
+  // An item on disk that no get may return.
+  struct Unusable {
+    Key key;
+    uint64_t version;
+    bool expired;  // else of another schema version, or damaged
+  };
 
   Resident ask_memory(const Key &key, uint64_t held_version, Time time, uint64_t confirmed, bool touching, Found *found);
   Resident ask_memory(const Key &key, uint64_t held_version, Time time, bool touching, Found *found);
@@ -121,11 +127,13 @@ class Cache {
   uint64_t confirm(const Key &key);
   void promote(const Key &key, const Lookup &found, Time time, LogScope &log);
   void touch(Item &item, Time time);
+  // A resident item that was also read from disk, in the same state.
+  void keep(Item &resident, const Lookup &found, Time time);
   void expire_from_memory(const Key &key, double now, std::string_view operation, LogScope &log);
   // Says whether what the disk has is of use; if not, logs why and, when `removing`, removes and counts it.
   bool usable(const Key &key, const Lookup &found, double now, std::string_view operation, bool removing, LogScope &log);
-  void remove_unusable(const Key &key, uint64_t version, double now, bool expired, LogScope &log);
-  Tier find_tier(const Key &key, const double *timestamp, LogScope &log);
+  void remove_unusable(std::span<const Unusable> items, double now, LogScope &log);
+  Tier find_tier(const Key &key, const double *timestamp, std::string_view operation, LogScope &log);
   bool memory_expired(double now, double timestamp) const { return now - timestamp > options_.memory_ttl_seconds; }
   bool disk_expired(double now, double timestamp) const { return now - timestamp > options_.disk_ttl_seconds; }
   bool belongs_in_memory(uint64_t size) const { return size <= options_.max_item_size_bytes && memory_.fits(size); }

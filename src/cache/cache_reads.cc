@@ -115,6 +115,12 @@ Status Cache::get(const Key &key, uint64_t held_version, const double *timestamp
 }
 
 void Cache::promote(const Key &key, const Lookup &found, Time time, LogScope &log) {
+  // Resident already, in that very state: brought in by another thread meanwhile, or kept without bytes.
+  ItemRef present = memory_.find(key);
+  if (present && present->version() == found.version) {
+    keep(*present, found, time);
+    return;
+  }
   // By the library's clock an access never makes an item older, though another process's clock may be ahead.
   double seconds = time.named ? time.seconds : std::max(time.seconds, found.timestamp);
   ItemRef item = options_.memory_values ? found.item : Item::create(key, found.fields, 0);
@@ -124,13 +130,25 @@ void Cache::promote(const Key &key, const Lookup &found, Time time, LogScope &lo
     std::vector<MemoryTier::Eviction> evictions;
     ItemRef replaced;
     // Not if somebody has changed the key since it was read.
-    memory_.insert(item, &evictions, &replaced,
-                   [&] { return store_->generations().word(key.hash) == found.fields.generation; });
+    bool inserted = memory_.insert(item, &evictions, &replaced, [&] {
+      return store_->generations().word(key.hash) == found.fields.generation;
+    });
+    present = inserted ? ItemRef() : memory_.find(key);
+    if (present && present->version() == found.version) {
+      keep(*present, found, time);
+      return;
+    }
     if (replaced) left_memory(replaced);
     count_memory_evictions(evictions, log);
   }
   if (seconds != found.timestamp) store_->touched(*item, seconds < found.timestamp);
   if (!item->resident.load()) dropped_.add(item);
+}
+
+void Cache::keep(Item &resident, const Lookup &found, Time time) {
+  resident.generation.store(found.fields.generation, std::memory_order_relaxed);
+  touch(resident, time);
+  if (found.item) found.item->timestamp.store(resident.timestamp.load());
 }
 
 void Cache::expire_from_memory(const Key &key, double now, std::string_view operation, LogScope &log) {
@@ -164,25 +182,40 @@ bool Cache::usable(const Key &key, const Lookup &found, double now, std::string_
       reason = "expired from disk (TTL exceeded)";
   }
   log.add(found.state == Lookup::State::kDamaged ? kWarning : kTrace, [&] { return outcome(operation, key.text, reason); });
-  if (removing) remove_unusable(key, found.version, now, expired, log);
+  if (removing) {
+    Unusable unusable{key, found.version, expired};
+    remove_unusable(std::span(&unusable, 1), now, log);
+  }
   return false;
 }
 
-// The answer is a miss whether or not the item can be taken out now: a reader is not to fail because writers queue.
-void Cache::remove_unusable(const Key &key, uint64_t version, double now, bool expired, LogScope &log) {
+// The answers are misses whether or not the items can be taken out now: a reader is not to fail because writers queue.
+void Cache::remove_unusable(std::span<const Unusable> items, double now, LogScope &log) {
+  std::vector<Key> expired, discarded;
   std::vector<ItemRef> left;
   try {
-    left.reserve(1);
+    left.reserve(items.size());
     std::unique_ptr<Transaction> transaction = store_->begin();
-    bool erased = expired ? transaction->erase_if_expired(key, now, options_.disk_ttl_seconds)
-                          : transaction->erase(key, version);
-    if (!erased) return;
-    transaction->commit([&] { erase_from_memory(std::span(&key, 1), &left); });
-  } catch (const Error &error) {
-    log.add(kWarning, [&] { return outcome("remove", key.text, error.what()); });
+    for (const Unusable &item : items) {
+      if (item.expired) {
+        if (transaction->erase_if_expired(item.key, now, options_.disk_ttl_seconds)) expired.push_back(item.key);
+      } else {
+        if (transaction->erase(item.key, item.version)) discarded.push_back(item.key);
+      }
+    }
+    if (expired.empty() && discarded.empty()) return;
+    transaction->commit([&] {
+      erase_from_memory(expired, &left);
+      erase_from_memory(discarded, &left);
+    });
+  } catch (const std::exception &error) {
+    log.add(kWarning, [&] {
+      return "could not remove " + std::to_string(items.size()) + " items that are of no use any more: " + error.what();
+    });
     return;
   }
-  statistics_.add(expired ? Counter::kDiskExpired : Counter::kDiscarded);
+  statistics_.add(Counter::kDiskExpired, static_cast<int64_t>(expired.size()));
+  statistics_.add(Counter::kDiscarded, static_cast<int64_t>(discarded.size()));
   for (const ItemRef &item : left) left_memory(item);
 }
 
@@ -207,20 +240,20 @@ std::vector<Cache::Found> Cache::get_many(std::span<const Key> keys, const uint6
     answers[i].timestamp = found.timestamp;
     answers[i].item = std::move(found.item);
   };
-  // Those on disk that are of no use are taken out after the snapshot, in transactions of their own.
-  std::vector<std::pair<size_t, Lookup>> unusable;
+  // Those on disk that are of no use are taken out after the snapshot, in one transaction.
+  std::vector<Unusable> unusable;
   if (!on_disk.empty()) {
     std::unique_ptr<Snapshot> snapshot = store_->snapshot();
     for (size_t i : on_disk) {
       Lookup found = snapshot->read(keys[i], Want::kValue, held(i));
-      if (found.state == Lookup::State::kPresent && !disk_expired(time.seconds, found.timestamp)) {
+      if (usable(keys[i], found, time.seconds, "get_many", false, log)) {
         answer(i, found);
-      } else {
-        unusable.emplace_back(i, std::move(found));
+      } else if (found.state != Lookup::State::kAbsent) {
+        unusable.push_back({keys[i], found.version, found.state == Lookup::State::kPresent});
       }
     }
   }
-  for (const auto &[i, found] : unusable) usable(keys[i], found, time.seconds, "get_many", true, log);
+  if (!unusable.empty()) remove_unusable(unusable, time.seconds, log);
 
   int64_t counts[3] = {};
   for (const Found &found : answers) ++counts[static_cast<int>(found.tier)];
@@ -237,7 +270,7 @@ std::vector<Cache::Found> Cache::get_many(std::span<const Key> keys, const uint6
 bool Cache::exists(const Key &key, const double *timestamp) {
   LogScope log(logger_);
   log.add(kTrace, [&] { return "exists(key=" + quoted(key.text) + ")"; });
-  bool found = find_tier(key, timestamp, log) != Tier::kNone;
+  bool found = find_tier(key, timestamp, "exists", log) != Tier::kNone;
   log.add(kTrace, [&] { return outcome("exists", key.text, found ? "yes" : "no"); });
   return found;
 }
@@ -245,7 +278,7 @@ bool Cache::exists(const Key &key, const double *timestamp) {
 Tier Cache::tier(const Key &key, const double *timestamp) {
   LogScope log(logger_);
   log.add(kTrace, [&] { return "tier(key=" + quoted(key.text) + ")"; });
-  Tier tier = find_tier(key, timestamp, log);
+  Tier tier = find_tier(key, timestamp, "tier", log);
   log.add(kTrace, [&] {
     return outcome("tier", key.text, tier == Tier::kMemory ? "memory" : tier == Tier::kDisk ? "disk" : "none");
   });
@@ -253,14 +286,14 @@ Tier Cache::tier(const Key &key, const double *timestamp) {
 }
 
 // The tier that a get would be answered from.
-Tier Cache::find_tier(const Key &key, const double *timestamp, LogScope &log) {
+Tier Cache::find_tier(const Key &key, const double *timestamp, std::string_view operation, LogScope &log) {
   Time time = time_of(timestamp);
   Found found;
   Resident resident = ask_memory(key, 0, time, false, &found);
   if (resident == Resident::kHit || resident == Resident::kNoBytes) return Tier::kMemory;
   // With the value, since a get would also miss where the checksum fails.
   Lookup on_disk = store_->read(key, Want::kValue, 0);
-  return usable(key, on_disk, time.seconds, "exists", false, log) ? Tier::kDisk : Tier::kNone;
+  return usable(key, on_disk, time.seconds, operation, false, log) ? Tier::kDisk : Tier::kNone;
 }
 
 }  // namespace dbc

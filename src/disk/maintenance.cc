@@ -1,7 +1,7 @@
 #include "disk/maintenance.h"
 
 #include <csignal>
-#include <system_error>
+#include <exception>
 #include <utility>
 
 namespace dbc {
@@ -11,7 +11,7 @@ Maintenance::Maintenance(std::function<bool()> work, std::chrono::duration<doubl
 
 Maintenance::~Maintenance() { stop(); }
 
-void Maintenance::request(bool urgent) {
+void Maintenance::request(bool urgent) noexcept {
   std::lock_guard lock(mutex_);
   if (stopping_ || (requested_ && (urgent_ || !urgent))) return;
   requested_ = true;
@@ -23,8 +23,8 @@ void Maintenance::request(bool urgent) {
     pthread_sigmask(SIG_SETMASK, &all, &before);
     try {
       thread_ = std::thread([this] { run(); });
-    } catch (const std::system_error &) {
-      // No thread to be had now: the work waits for the next request, for flush() or close().
+    } catch (const std::exception &) {
+      // No memory, no thread to be had now: the work waits for the next request, for flush() or close().
       requested_ = false;
     }
     pthread_sigmask(SIG_SETMASK, &before, nullptr);

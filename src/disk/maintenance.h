@@ -20,7 +20,7 @@ class Maintenance {
   Maintenance(std::function<bool()> work, std::chrono::duration<double> delay);
   ~Maintenance();
 
-  void request(bool urgent);
+  void request(bool urgent) noexcept;
   // Waits for work in progress and ends the thread. Requests that come later do nothing.
   void stop();
 

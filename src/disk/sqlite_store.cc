@@ -66,7 +66,24 @@ std::string canonical_path(const std::string &path) {
 
 SqliteStore::SqliteStore(const StoreOptions &options, Logger &logger, LogScope &log)
     : options_(options), logger_(logger) {
+  take_down_inherited();
+  try {
+    open(log);
+  } catch (...) {
+    NoFork no_fork;
+    close_connections();
+    forget_inherited(this);
+    throw;
+  }
+}
+
+void SqliteStore::open(LogScope &log) {
+  {
+    NoFork no_fork;
+    register_inherited(this, [](void *store) { static_cast<SqliteStore *>(store)->take_down(); });
+  }
   if (in_memory()) {
+    NoFork no_fork;
     private_words_ = std::vector<std::atomic<uint64_t>>(Generations::kWords);
     generations_ = std::make_unique<Generations>(private_words_.data());
     lock_ = std::make_unique<WriterLock>(-1);
@@ -87,7 +104,12 @@ SqliteStore::SqliteStore(const StoreOptions &options, Logger &logger, LogScope &
   log.add(kInfo, [&] { return "opened " + options_.path; });
 }
 
-SqliteStore::~SqliteStore() = default;
+SqliteStore::~SqliteStore() {
+  maintenance_.reset();
+  NoFork no_fork;
+  close_connections();
+  forget_inherited(this);
+}
 
 void SqliteStore::refuse_damaged() const {
   throw Error(Status::kCorrupt, "db_path " + options_.path + " is damaged or no database; it was left as it is");
@@ -300,8 +322,19 @@ Totals SqliteStore::totals() {
 
 std::unique_ptr<Transaction> SqliteStore::begin() { return std::make_unique<SqliteTransaction>(*this); }
 
-void SqliteStore::touched(Item &item, bool backward) {
-  size_t entries = touches_.add(item, backward);
+void SqliteStore::left_memory(Item &item) noexcept try {
+  touches_.forget_value(item);
+} catch (const std::bad_alloc &) {
+  // The bytes stay until the touch is written.
+}
+
+void SqliteStore::touched(Item &item, bool backward) noexcept {
+  size_t entries = 0;
+  try {
+    entries = touches_.add(item, backward);
+  } catch (const std::bad_alloc &) {
+    return;  // its mark is not set: the next hit tells again
+  }
   // The first entry starts the clock, and from then on only a log that grows too long is news.
   if (entries == 1) maintenance_->request(false);
   if (entries >= kUrgentTouches && entries % kTouchBatch == 0) maintenance_->request(true);
@@ -343,7 +376,7 @@ bool SqliteStore::maintain() {
     checkpoint_if_due();
     return true;
   } catch (const std::exception &error) {
-    logger_.defer(kWarning, std::string("work in the background failed and will be tried again: ") + error.what());
+    logger_.defer(kWarning, "work in the background failed and will be tried again: ", error.what());
     return false;
   }
 }
@@ -362,7 +395,7 @@ void SqliteStore::checkpoint_if_due() {
 }
 
 // At the end of a commit, under the writer lock.
-void SqliteStore::after_commit(bool misplaced) {
+void SqliteStore::after_commit(bool misplaced) noexcept {
   if (misplaced) maintenance_->request(false);
   int pages = wal_pages_.load(std::memory_order_relaxed);
   if (pages < kCheckpointPages) return;
@@ -372,9 +405,9 @@ void SqliteStore::after_commit(bool misplaced) {
   }
   try {
     checkpoint();
-  } catch (const Error &error) {
+  } catch (const std::exception &error) {
     // The commit stands. A checkpoint that failed is tried again with the next one.
-    logger_.defer(kWarning, std::string("checkpoint failed: ") + error.what());
+    logger_.defer(kWarning, "checkpoint failed: ", error.what());
   }
 }
 
@@ -424,9 +457,6 @@ void SqliteStore::close_connections() {
 // In a forked child no thread was inside SQLite (see NoFork), so every connection is at rest. Closing them here makes SQLite
 // forget the file locks that it believes to have; those of the parent are the parent's and stay. The WAL is left alone, since
 // connections are set not to checkpoint on close. All else, locks and threads above all, is not touched.
-void SqliteStore::abandon() {
-  NoFork no_fork;
-  close_connections();
-}
+void SqliteStore::take_down() { close_connections(); }
 
 }  // namespace dbc

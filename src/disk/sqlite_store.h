@@ -55,12 +55,11 @@ class SqliteStore final : public Store {
   std::unique_ptr<Snapshot> snapshot() override;
   std::unique_ptr<Transaction> begin() override;
   Totals totals() override;
-  void touched(Item &item, bool backward) override;
-  void left_memory(Item &item) override { touches_.forget_value(item); }
+  void touched(Item &item, bool backward) noexcept override;
+  void left_memory(Item &item) noexcept override;
   void flush() override;
   const Generations &generations() const override { return *generations_; }
   void close(LogScope &log) override;
-  void abandon() override;
 
  private:
   friend class SqliteTransaction;
@@ -86,8 +85,10 @@ class SqliteStore final : public Store {
   };
 
   bool in_memory() const { return options_.path == ":memory:"; }
+  void open(LogScope &log);
   [[noreturn]] void refuse_damaged() const;
   void close_connections();
+  void take_down();
   void open_shared();
   void open_database(LogScope &log);
   void open_or_create(FileKind kind);
@@ -99,7 +100,7 @@ class SqliteStore final : public Store {
   void checkpoint_if_due();
   void write_touches_in_batches();
   void tidy();
-  void after_commit(bool misplaced);
+  void after_commit(bool misplaced) noexcept;
   void checkpoint();
 
   const StoreOptions options_;

@@ -1,7 +1,9 @@
 #include "disk/sqlite_transaction.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
+#include <thread>
 #include <utility>
 
 #include "base/hash.h"
@@ -17,7 +19,8 @@ SqliteTransaction::SqliteTransaction(SqliteStore &store) : store_(store), writer
   store_.lock_writer();
   no_fork_.emplace();
   try {
-    writer_.begin.run();
+    if (!sqlite3_get_autocommit(store_.connection_->handle())) writer_.roll_back.run();
+    begin();
     open_ = true;
     Use totals(writer_.totals);
     while (totals->step()) {
@@ -31,6 +34,25 @@ SqliteTransaction::SqliteTransaction(SqliteStore &store) : store_(store), writer
     roll_back();
     end();
     throw;
+  }
+}
+
+// Waits for foreign programs (all of ours queue at the writer lock) without being in SQLite, so that fork() does not wait too.
+void SqliteTransaction::begin() {
+  using Clock = std::chrono::steady_clock;
+  sqlite3_busy_timeout(store_.connection_->handle(), 0);
+  auto deadline = Clock::now() + std::chrono::duration_cast<Clock::duration>(
+                                     std::chrono::duration<double>(store_.options_.busy_timeout_seconds));
+  for (auto pause = std::chrono::microseconds(100);; pause = std::min(2 * pause, std::chrono::microseconds(10'000))) {
+    try {
+      writer_.begin.run();
+      return;
+    } catch (const Error &error) {
+      if (error.status() != Status::kBusy || Clock::now() >= deadline) throw;
+    }
+    no_fork_.reset();
+    std::this_thread::sleep_for(pause);
+    no_fork_.emplace();
   }
 }
 
@@ -48,7 +70,11 @@ void SqliteTransaction::end() {
 void SqliteTransaction::roll_back() noexcept {
   // SQLite has rolled back by itself after some errors; a second time is refused, which is right.
   if (!sqlite3_get_autocommit(store_.connection_->handle())) {
-    sqlite3_exec(store_.connection_->handle(), "ROLLBACK", nullptr, nullptr, nullptr);
+    try {
+      writer_.roll_back.run();
+    } catch (const std::exception &) {
+      // Whoever begins next tries again.
+    }
   }
   store_.touches_.done(false);
   open_ = false;
@@ -279,13 +305,19 @@ void SqliteTransaction::commit(const std::function<void()> &publish) {
     end_generations();
     throw;
   }
+  // It is done. Whatever happens from here on, the generations are settled and the next writer is let in.
   open_ = false;
+  struct Ending {
+    SqliteTransaction &self;
+    ~Ending() {
+      self.end_generations();
+      self.store_.touches_.done(true);
+      if (self.cleared_) self.store_.touches_.clear();
+      self.store_.after_commit(self.misplaced_);
+      self.end();
+    }
+  } ending{*this};
   publish();
-  end_generations();
-  store_.touches_.done(true);
-  if (cleared_) store_.touches_.clear();
-  store_.after_commit(misplaced_);
-  end();
 }
 
 }  // namespace dbc

@@ -57,6 +57,7 @@ class SqliteTransaction final : public Transaction {
   SchemaTotals &totals_of(int64_t schema_id);
   void begin_generations();
   void end_generations();
+  void begin();
   void roll_back() noexcept;
   void end();  // lets the next writer in
 

@@ -110,10 +110,11 @@ class Store {
   virtual std::unique_ptr<Transaction> begin() = 0;
   virtual Totals totals() = 0;
 
-  // Tells that an item's timestamp has moved. `backward`: to an earlier time than before.
-  virtual void touched(Item &item, bool backward) = 0;
+  // Tells that an item's timestamp has moved. `backward`: to an earlier time than before. When memory is too short to remember,
+  // the store does not learn of it.
+  virtual void touched(Item &item, bool backward) noexcept = 0;
   // Tells that an item is not kept in memory for its own sake any more: the store shall not keep its bytes alive.
-  virtual void left_memory(Item &item) = 0;
+  virtual void left_memory(Item &item) noexcept = 0;
   // Writes all pending touches. Throws what went wrong, also earlier in the background.
   virtual void flush() = 0;
 
@@ -122,10 +123,6 @@ class Store {
 
   // Flushes and lets go of everything; no other call may run or follow. Throws what went wrong, but closes all the same.
   virtual void close(LogScope &log) = 0;
-
-  // In a forked child, instead of everything else including the destructor: lets go of what the parent had open, without
-  // harm to the parent.
-  virtual void abandon() = 0;
 };
 
 }  // namespace dbc

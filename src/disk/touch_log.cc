@@ -1,6 +1,8 @@
 #include "disk/touch_log.h"
 
 #include <algorithm>
+#include <new>
+#include <utility>
 
 namespace dbc {
 namespace {
@@ -120,8 +122,11 @@ std::vector<TouchLog::Pending> TouchLog::take(size_t most) {
   std::vector<Pending> batch;
   {
     std::lock_guard lock(mutex_);
-    batch.reserve(std::min(most, pending_.size()));
-    while (batch.size() < most && !pending_.empty()) {
+    // What may fail comes first: afterwards no touch can get lost.
+    size_t count = std::min(most, pending_.size());
+    batch.reserve(count);
+    writing_.reserve(writing_.size() + count);
+    while (batch.size() < count) {
       auto node = pending_.extract(pending_.begin());
       if (node.mapped().backward) --backward_;
       batch.push_back(node.mapped());
@@ -135,30 +140,35 @@ std::vector<TouchLog::Pending> TouchLog::take(size_t most) {
   return batch;
 }
 
-void TouchLog::done(bool written) {
+void TouchLog::done(bool written) noexcept {
   std::lock_guard lock(mutex_);
-  if (!written) {
-    while (!writing_.empty()) {
-      auto result = pending_.insert(writing_.extract(writing_.begin()));
-      if (result.inserted) {
-        result.position->second.item->touched.store(true);
-        if (result.position->second.backward) ++backward_;
-      } else if (result.node.mapped().backward && !result.position->second.backward) {
-        // The entry that came meanwhile is the later one, but the way back has still to be written.
-        result.position->second.backward = true;
-        ++backward_;
-      }
+  try {
+    if (written && pins_ > 0) {
+      written_.reserve(written_.size() + writing_.size());
+      for (auto &[key, pending] : writing_) written_.erase(key);
+      written_.merge(writing_);
     }
-  }
-  while (pins_ > 0 && !writing_.empty()) {
-    auto node = writing_.extract(writing_.begin());
-    written_.erase(node.key());
-    written_.insert(std::move(node));
+    if (!written) {
+      pending_.reserve(pending_.size() + writing_.size());
+      for (auto &[key, pending] : writing_) {
+        auto later = pending_.find(key);
+        if (later == pending_.end()) {
+          pending.item->touched.store(true);
+          if (pending.backward) ++backward_;
+        } else if (pending.backward && !later->second.backward) {
+          // The entry that came meanwhile is the later one, but the way back has still to be written.
+          later->second.backward = true;
+          ++backward_;
+        }
+      }
+      pending_.merge(writing_);
+    }
+  } catch (const std::bad_alloc &) {
   }
   writing_.clear();
 }
 
-void TouchLog::clear() {
+void TouchLog::clear() noexcept {
   std::lock_guard lock(mutex_);
   for (auto &[key, pending] : pending_) pending.item->touched.store(false);
   pending_.clear();

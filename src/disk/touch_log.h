@@ -50,10 +50,11 @@ class TouchLog {
   // Moves up to `most` entries out, to be written, ordered by row; find() still sees them until done(). Under the writer lock.
   std::vector<Pending> take(size_t most);
   // All that was taken has been written, or (`written` false) is pending again.
-  void done(bool written);
+  // When memory is too short to remember, touches are lost.
+  void done(bool written) noexcept;
 
   // Everything is moot: the store was cleared.
-  void clear();
+  void clear() noexcept;
 
  private:
   struct KeyHash {

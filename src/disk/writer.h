@@ -9,6 +9,7 @@ struct Writer {
   explicit Writer(Connection &c)
       : begin(c, "BEGIN IMMEDIATE"),
         commit(c, "COMMIT"),
+        roll_back(c, "ROLLBACK"),  // prepared: undoing must not need memory
         totals(c, "SELECT id, items, bytes, last_version FROM schema_version"),
         save_totals(c, "UPDATE schema_version SET items = ?2, bytes = ?3, last_version = ?4 WHERE id = ?1"),
         find(c, "SELECT id, version, schema_id, size, timestamp, recorded FROM item WHERE key = ?1"),
@@ -41,7 +42,7 @@ struct Writer {
         clear_items(c, "DELETE FROM item"),
         clear_values(c, "DELETE FROM value") {}
 
-  Statement begin, commit;
+  Statement begin, commit, roll_back;
   Statement totals, save_totals;
   Statement find, insert_item, update_item, put_value, erase_item, erase_value;
   Statement oldest, record, touch, touch_backward, misplaced;

@@ -31,8 +31,7 @@ bool MemoryTier::insert(ItemRef item, std::vector<Eviction> *evictions, ItemRef 
   std::lock_guard lock(mutex_);
   if (!fits(item->size()) || (allow && !allow())) return false;
   Item *const present = table_.find(item->as_key());
-  if (present == item.get()) return true;
-  if (present && present->version() > item->version()) return false;
+  if (present && present->version() >= item->version()) return false;
 
   // First everything that may throw. Only the heap changes meanwhile, which nobody sees without the mutex, and it keeps
   // room for every entry taken from it.

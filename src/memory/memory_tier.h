@@ -61,9 +61,9 @@ class MemoryTier {
 
   // Puts an item in, in place of the key's present one (returned in *replaced, if not null), then evicts until both
   // limits hold; appends what went, which may be the item itself. `allow` (if given) is asked under the mutex, when
-  // nothing has changed yet: false means insert nothing. An item of a smaller version than the resident one is not
-  // inserted either, nor one that does not fit. An item that is resident already stays so. Returns whether it was
-  // inserted, true also if it was evicted at once. Strong guarantee: throws std::bad_alloc without change.
+  // nothing has changed yet: false means insert nothing. Nor is an item inserted that does not fit, or whose version is
+  // not larger than the resident one's. Returns whether it was inserted, true also if it was evicted at once. Strong
+  // guarantee: throws std::bad_alloc without change.
   bool insert(ItemRef item, std::vector<Eviction> *evictions, ItemRef *replaced,
               const std::function<bool()> &allow = nullptr);
 

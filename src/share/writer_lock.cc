@@ -186,7 +186,14 @@ void WriterLock::State::start_helper(const std::shared_ptr<State> &self) {
     NoFork no_fork;
     own_descriptor = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
     error = own_descriptor < 0 ? errno : 0;
-    if (error == 0) close_in_child(own_descriptor);
+    if (error == 0) {
+      try {
+        close_in_child(own_descriptor);
+      } catch (const std::bad_alloc &) {
+        close(own_descriptor);
+        error = ENOMEM;
+      }
+    }
   }
   if (error == 0) {
     // The application's signals are for the application's threads; a new thread inherits the mask.

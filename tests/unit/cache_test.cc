@@ -69,12 +69,11 @@ class FaultyStore final : public Store {
     return std::make_unique<FaultyTransaction>(real_->begin(), faults_);
   }
   Totals totals() override { return real_->totals(); }
-  void touched(Item &item, bool backward) override { real_->touched(item, backward); }
-  void left_memory(Item &item) override { real_->left_memory(item); }
+  void touched(Item &item, bool backward) noexcept override { real_->touched(item, backward); }
+  void left_memory(Item &item) noexcept override { real_->left_memory(item); }
   void flush() override { real_->flush(); }
   const Generations &generations() const override { return real_->generations(); }
   void close(LogScope &log) override { real_->close(log); }
-  void abandon() override { real_->abandon(); }
 
  private:
   const std::unique_ptr<Store> real_;

@@ -103,7 +103,7 @@ TEST(LogTest, DeferredLinesComeWithTheNextScopeAndBeforeItsOwn) {
 TEST(LogTest, DeferredLinesAreBounded) {
   Recorder recorder;
   Logger logger(recorder.sink(), kInfo);
-  for (int i = 0; i < 5000; ++i) logger.defer(kInfo, std::to_string(i));
+  for (int i = 0; i < 5000; ++i) logger.defer(kInfo, std::to_string(i).c_str());
   { LogScope scope(logger); }
   ASSERT_EQ(recorder.lines.size(), 1000u);
   EXPECT_EQ(recorder.lines.front().second, "0");  // the first ones tell the most
