@@ -30,6 +30,8 @@
  * - After fork() the child may go on using its copy of a cache; its first call there opens the file anew, and its counters
  *   start at 0. (A cache at ":memory:" starts empty in the child.) Values and results stay readable in both. fork() waits
  *   for reads and transactions that other threads are in the middle of.
+ * - A file that turns out to be damaged is moved aside and a fresh one started, also in the middle of its use (see
+ *   DBC_ON_CORRUPT); the handle goes on with it, and its counters start at 0.
  * - No function throws, aborts, or calls back while a lock is held.
  *
  * Since: everything without a "Since" line of its own is there since ABI 1, version 0.1.0.
@@ -98,7 +100,7 @@ typedef struct dbc_options dbc_options;
 
 /* Which setter takes an option is said in brackets. Values are pinned. */
 typedef enum dbc_option {
-  DBC_MAX_MEMORY_ITEMS = 1,        /* [u64] default 10 000; 0 switches the memory tier off */
+  DBC_MAX_MEMORY_ITEMS = 1,        /* [u64] default 10 000; 0 switches the memory tier off. (No u64 option is above INT64_MAX) */
   DBC_MAX_MEMORY_SIZE_BYTES = 2,   /* [u64] default 64 MiB: the sum of value sizes in memory */
   DBC_MAX_DISK_ITEMS = 3,          /* [u64] default 1 000 000, at least 1 */
   DBC_MAX_DISK_SIZE_BYTES = 4,     /* [u64] default 1 GiB, at least 1: the sum of value sizes on disk */
@@ -220,7 +222,7 @@ DBC_API dbc_status dbc_put(dbc_cache *cache, const char *key, size_t key_size, c
 
 /* Looks a key up: DBC_OK with a value (release it with dbc_value_release), or DBC_NOT_FOUND. A hit sets the item's
  * timestamp; one on disk also brings the item into memory. Expired and unusable items are removed on the way.
- * Errors: DBC_INVALID_ARGUMENT, DBC_CLOSED, DBC_BUSY, DBC_IO, DBC_NO_MEMORY. */
+ * Errors: DBC_INVALID_ARGUMENT, DBC_CLOSED, DBC_BUSY, DBC_IO, DBC_CORRUPT, DBC_NO_MEMORY. */
 DBC_API dbc_status dbc_get(dbc_cache *cache, const char *key, size_t key_size, const double *timestamp,
                            dbc_value **value);
 
@@ -235,7 +237,8 @@ DBC_API dbc_status dbc_get_changed(dbc_cache *cache, const char *key, size_t key
                                    const double *timestamp, dbc_value **value);
 
 /* As dbc_get, copied into the caller's `buffer` of `capacity` bytes. `*size` becomes the value's size, `*version` (may be
- * NULL) its version. DBC_BUFFER_TOO_SMALL: nothing was copied, `*size` is what is needed; it counted as a get. */
+ * NULL) its version. DBC_BUFFER_TOO_SMALL: nothing was copied, `*size` is what is needed and `*version` is set; it counted as a
+ * get. Other errors as dbc_get. */
 DBC_API dbc_status dbc_get_into(dbc_cache *cache, const char *key, size_t key_size, const double *timestamp, void *buffer,
                                 size_t capacity, size_t *size, uint64_t *version);
 
@@ -296,7 +299,7 @@ DBC_API dbc_status dbc_delete_many(dbc_cache *cache, size_t count, const char *k
 /* Removes every item from both tiers. Counters of operations stay. Errors as dbc_put. */
 DBC_API dbc_status dbc_clear(dbc_cache *cache);
 
-/* Empties the memory tier; the disk keeps everything. Errors: DBC_CLOSED. */
+/* Empties the memory tier; the disk keeps everything. Errors: DBC_CLOSED, DBC_NO_MEMORY. */
 DBC_API dbc_status dbc_clear_memory(dbc_cache *cache);
 
 /* Writes pending access times to the file, so that other programs see them; also what could not be written in the background
@@ -307,7 +310,7 @@ DBC_API dbc_status dbc_flush(dbc_cache *cache);
  * disk_expired. Items past the memory TTL leave memory. Errors as dbc_put. */
 DBC_API dbc_status dbc_purge_expired(dbc_cache *cache, const double *timestamp, uint64_t *removed);
 
-/* Items, and the sum of their sizes in bytes, on disk, where every item is. Not a scan. Errors: DBC_CLOSED, DBC_IO. */
+/* Items, and the sum of their sizes in bytes, on disk, where every item is. Not a scan. Errors: as dbc_get. */
 DBC_API dbc_status dbc_count(dbc_cache *cache, uint64_t *items);
 DBC_API dbc_status dbc_total_size(dbc_cache *cache, uint64_t *bytes);
 
@@ -334,7 +337,7 @@ typedef enum dbc_stat {
 } dbc_stat;
 
 /* Fills `values` with at most `capacity` numbers; `*count` (may be NULL) becomes how many this library has. Counters
- * belong to the handle and start at 0; current_* and *_bytes describe the tiers. Errors: DBC_CLOSED, DBC_IO. */
+ * belong to the handle and start at 0; current_* and *_bytes describe the tiers. Errors: as dbc_get. */
 DBC_API dbc_status dbc_stats(dbc_cache *cache, uint64_t *values, size_t capacity, size_t *count);
 
 /* "memory_hits" ...; NULL from DBC_STAT_COUNT on. Static storage. */

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "api/guard.h"
@@ -14,9 +15,13 @@
 
 namespace dbc {
 
-// The cache of one process. A forked child abandons its parent's, with its locks and connections, and makes one of its own.
+// The cache of one process, on one file. Another takes its place in a forked child, which abandons its parent's, with its locks,
+// and when the file was found damaged and a fresh one has to be started.
 struct Session {
   Session(const CacheOptions &cache_options, const StoreOptions &store_options);
+
+  bool of_this_process() const { return fork_count == dbc::fork_count(); }
+  bool outdated() const { return !of_this_process() || cache.outdated(); }
 
   const uint64_t fork_count;
   Gate gate;  // whoever is inside a call
@@ -36,22 +41,27 @@ struct dbc_cache {
   dbc_cache(const dbc::CacheOptions &cache_options, const dbc::StoreOptions &store_options);
   ~dbc_cache();
 
-  // This process's session, made anew after a fork.
   dbc::Session &session() {
     dbc::Session *present = session_.load(std::memory_order_acquire);
-    return present->fork_count == dbc::fork_count() ? *present : session_of_child();
+    if (present->outdated()) [[unlikely]] present = replace_session();
+    return *present;
   }
   void close();
 
   std::atomic<uint64_t> magic{kAlive};  // tells a handle from memory that is none, as far as that can be told
 
  private:
-  dbc::Session &session_of_child();
+  std::unique_ptr<dbc::Session> open_session() const;
+  dbc::Session *replace_session();
+  static void close_session(dbc::Session &session);
 
   const dbc::CacheOptions cache_options_;
   const dbc::StoreOptions store_options_;
   std::atomic<bool> closed_{false};
   std::atomic<dbc::Session *> session_;
+  // Sessions of this process that were replaced. Calls may be inside of them still, so they are closed with the handle.
+  std::mutex replaced_mutex_;
+  std::vector<std::unique_ptr<dbc::Session>> replaced_;
 };
 
 struct dbc_result {
@@ -75,15 +85,25 @@ inline void require_handle(const dbc_cache *cache) {
   if (cache->magic.load(std::memory_order_relaxed) != dbc_cache::kAlive) refuse("cache is not an open handle");
 }
 
-// Runs body(Cache &), which returns a Status, while the cache cannot be closed.
+// Runs body(Cache &), which returns a Status, while the cache cannot be closed. When the file turns out to be damaged, it may run
+// twice.
 template <typename Body>
 dbc_status call(dbc_cache *cache, Body &&body) noexcept {
   return guarded([&] {
     require_handle(cache);
-    Session &session = cache->session();
-    Gate::Pass pass(session.gate);
-    if (!pass.admitted()) throw Error(Status::kClosed, "the cache is closed");
-    return body(session.cache);
+    for (bool again = false;; again = true) {
+      Session &session = cache->session();
+      Gate::Pass pass(session.gate);
+      if (!pass.admitted()) throw Error(Status::kClosed, "the cache is closed");
+      try {
+        return body(session.cache);
+      } catch (const Error &error) {
+        if (error.status() != Status::kCorrupt) throw;
+        session.cache.report_damage();
+        // Once more, on the fresh file that the next session starts.
+        if (again || !session.outdated()) throw;
+      }
+    }
   });
 }
 

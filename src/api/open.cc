@@ -35,44 +35,72 @@ Session::Session(const CacheOptions &cache_options, const StoreOptions &store_op
 }  // namespace dbc
 
 dbc_cache::dbc_cache(const dbc::CacheOptions &cache_options, const dbc::StoreOptions &store_options)
-    : cache_options_(cache_options),
-      store_options_(store_options),
-      session_(new dbc::Session(cache_options, store_options)) {}
+    : cache_options_(cache_options), store_options_(store_options), session_(open_session().release()) {}
 
 dbc_cache::~dbc_cache() {
-  dbc::Session *session = session_.load();
   // A parent's session is not touched in a child, not even to free it: its locks may be held by threads that are not here.
-  if (session->fork_count == dbc::fork_count()) delete session;
+  for (auto &session : replaced_) {
+    if (!session->of_this_process()) session.release();
+  }
+  dbc::Session *session = session_.load();
+  if (session->of_this_process()) delete session;
 }
 
-// The parent's session is abandoned, not destroyed: its locks may be held by threads that are not here. Threads of the child
-// may come here at the same time; the first wins, and the sessions of the others end as they came. No lock is held, since
-// opening may wait, and tells the log.
-dbc::Session &dbc_cache::session_of_child() {
-  dbc::take_down_inherited();
-  dbc::Session *of_parent = session_.load();
-  while (of_parent->fork_count != dbc::fork_count()) {
-    if (closed_.load()) throw dbc::Error(dbc::Status::kClosed, "the cache is closed");
-    auto fresh = std::make_unique<dbc::Session>(cache_options_, store_options_);
-    fresh->cache.drop_all_objects();
-    if (session_.compare_exchange_strong(of_parent, fresh.get())) {
-      of_parent = fresh.release();
-      if (closed_.load()) close();  // meanwhile, and it did not see this session
-    } else {
-      fresh->cache.close();
-    }
+std::unique_ptr<dbc::Session> dbc_cache::open_session() const {
+  try {
+    return std::make_unique<dbc::Session>(cache_options_, store_options_);
+  } catch (const dbc::Error &error) {
+    if (error.status() != dbc::Status::kCorrupt || store_options_.fail_on_corrupt) throw;
   }
-  return *of_parent;
+  // The damage showed only when the file was put to use. It is noted, and this time the file is moved aside.
+  return std::make_unique<dbc::Session>(cache_options_, store_options_);
+}
+
+// Several threads may come here at the same time; the first wins, and the sessions of the others end as they came. No lock is
+// held meanwhile, since opening may wait.
+dbc::Session *dbc_cache::replace_session() {
+  dbc::take_down_inherited();
+  dbc::Session *present = session_.load();
+  while (present->outdated()) {
+    if (closed_.load()) throw dbc::Error(dbc::Status::kClosed, "the cache is closed");
+    std::unique_ptr<dbc::Session> fresh = open_session();
+    fresh->cache.drop_all_objects();
+    std::unique_lock lock(replaced_mutex_);
+    if (present->of_this_process()) replaced_.reserve(replaced_.size() + 1);
+    dbc::Session *old = present;
+    if (!session_.compare_exchange_strong(present, fresh.get())) {
+      lock.unlock();
+      fresh->cache.close();
+      continue;
+    }
+    present = fresh.release();
+    if (old->of_this_process()) replaced_.emplace_back(old);
+    lock.unlock();
+    if (closed_.load()) close();  // meanwhile, and it did not see this session
+  }
+  return present;
+}
+
+void dbc_cache::close_session(dbc::Session &session) {
+  if (!session.of_this_process() || !session.gate.close()) return;
+  session.gate.wait_until_empty();
+  session.cache.close();
 }
 
 void dbc_cache::close() {
   closed_.store(true);
   dbc::take_down_inherited();
-  dbc::Session *session = session_.load();
-  if (session->fork_count != dbc::fork_count()) return;  // nothing of this process is open
-  if (!session->gate.close()) return;
-  session->gate.wait_until_empty();
-  session->cache.close();
+  {
+    std::lock_guard lock(replaced_mutex_);
+    for (auto &session : replaced_) {
+      try {
+        close_session(*session);
+      } catch (const dbc::Error &) {
+        // The file is damaged: that is why it was replaced. What it still lacked is lost with it.
+      }
+    }
+  }
+  close_session(*session_.load());
 }
 
 extern "C" {

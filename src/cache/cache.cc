@@ -15,6 +15,16 @@ Cache::Cache(const CacheOptions &options, const OpenStore &open_store)
       memory_(options.max_memory_items, options.max_memory_size_bytes) {
   LogScope log(logger_);
   store_ = open_store(logger_, log);
+  try {
+    enforce_on_open(log);
+  } catch (const Error &error) {
+    if (error.status() == Status::kCorrupt) store_->report_damage();
+    throw;
+  }
+  log.postpone();
+}
+
+void Cache::enforce_on_open(LogScope &log) {
   std::unique_ptr<Transaction> transaction = store_->begin();
   std::vector<Removed> removed;
   uint64_t discarded = transaction->erase_other_schemas();
@@ -27,7 +37,6 @@ Cache::Cache(const CacheOptions &options, const OpenStore &open_store)
   if (discarded > 0) {
     log.add(kInfo, [&] { return "open: removed " + std::to_string(discarded) + " items of another schema version"; });
   }
-  log.postpone();
 }
 
 void Cache::close() {

@@ -87,6 +87,10 @@ class Cache {
   StatisticsSnapshot statistics();
   size_t take_dropped(uint64_t *versions, size_t capacity, bool *overflowed);
 
+  // See Store.
+  bool outdated() const { return store_->outdated(); }
+  void report_damage() noexcept { store_->report_damage(); }
+
   void deliver_log() { LogScope log(logger_); }
   void set_log_level(int level) { logger_.set_level(level); }
   uint64_t max_disk_size_bytes() const { return options_.max_disk_size_bytes; }
@@ -121,6 +125,7 @@ class Cache {
     bool expired;  // else of another schema version, or damaged
   };
 
+  void enforce_on_open(LogScope &log);
   Resident ask_memory(const Key &key, uint64_t held_version, Time time, uint64_t confirmed, bool touching, Found *found);
   Resident ask_memory(const Key &key, uint64_t held_version, Time time, bool touching, Found *found);
   // Settles doubts about the resident item of a key: its version if it is current, else 0, and it has left memory.

@@ -1,6 +1,7 @@
 #include "disk/sqlite_store.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -158,9 +159,13 @@ void SqliteStore::open_or_create(FileKind kind) {
   connection_ = connect(true);
   if (kind == FileKind::kFresh) create_format(*connection_, in_memory());
   if (shared_) {
-    auto id = static_cast<uint64_t>(
+    database_id_ = static_cast<uint64_t>(
         connection_->query_integer("SELECT value FROM meta WHERE name = 'database_id'"));
-    if (shared_->database_id() != id) shared_->adopt(id);
+    if (shared_->damaged_database() == database_id_) {
+      throw Error(Status::kCorrupt, "db_path " + options_.path + " was found damaged while in use");
+    }
+    if (shared_->database_id() != database_id_) shared_->adopt(database_id_);
+    remember_file();
   }
   find_schema_id();
   writer_ = std::make_unique<Writer>(*connection_);
@@ -222,6 +227,30 @@ std::unique_ptr<Connection> SqliteStore::connect(bool writes) const {
       },
       const_cast<std::atomic<int> *>(&wal_pages_));
   return connection;
+}
+
+void SqliteStore::remember_file() {
+  incarnation_ = shared_->incarnation();
+  struct stat status;
+  if (stat(options_.path.c_str(), &status) != 0) return;
+  device_ = status.st_dev;
+  inode_ = status.st_ino;
+}
+
+bool SqliteStore::is_at_its_path() const {
+  struct stat status;
+  return stat(options_.path.c_str(), &status) == 0 && status.st_dev == device_ && status.st_ino == inode_;
+}
+
+bool SqliteStore::outdated() const {
+  return shared_ && (shared_->incarnation() != incarnation_ || (damaged_.load() && !options_.fail_on_corrupt));
+}
+
+// Others learn of it through the shared file, so that whoever comes first moves it aside for all.
+void SqliteStore::report_damage() noexcept {
+  if (!shared_ || options_.fail_on_corrupt) return;
+  shared_->set_damaged_database(database_id_);
+  damaged_.store(true);
 }
 
 void SqliteStore::lock_writer() {
@@ -434,7 +463,10 @@ void SqliteStore::close(LogScope &log) {
   try {
     lock_writer();
     locked = true;
-    sqlite3_db_config(connection_->handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr);
+    // Not if the file was moved or removed: SQLite would delete the WAL by its name, which may be that of a new file.
+    if (!in_memory() && !outdated() && is_at_its_path()) {
+      sqlite3_db_config(connection_->handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr);
+    }
   } catch (const Error &busy) {
     log.add(kWarning, [&] { return std::string("closing without a checkpoint: ") + busy.what(); });
   }

@@ -9,6 +9,8 @@
 // Lock order: WriterLock, NoFork, SQLite's locks, then the leaf mutexes (pool, touch log, maintenance).
 #pragma once
 
+#include <sys/types.h>
+
 #include <atomic>
 #include <memory>
 #include <mutex>
@@ -59,6 +61,8 @@ class SqliteStore final : public Store {
   void left_memory(Item &item) noexcept override;
   void flush() override;
   const Generations &generations() const override { return *generations_; }
+  bool outdated() const override;
+  void report_damage() noexcept override;
   void close(LogScope &log) override;
 
  private:
@@ -89,6 +93,8 @@ class SqliteStore final : public Store {
   [[noreturn]] void refuse_damaged() const;
   void close_connections();
   void take_down();
+  bool is_at_its_path() const;
+  void remember_file();
   void open_shared();
   void open_database(LogScope &log);
   void open_or_create(FileKind kind);
@@ -110,6 +116,11 @@ class SqliteStore final : public Store {
   std::unique_ptr<Generations> generations_;
   std::unique_ptr<WriterLock> lock_;
   int64_t schema_id_ = 0;
+  uint64_t database_id_ = 0;
+  uint64_t incarnation_ = 0;
+  dev_t device_ = 0;  // which file it is, whatever becomes of its name
+  ino_t inode_ = 0;
+  std::atomic<bool> damaged_{false};
 
   std::unique_ptr<Connection> connection_;  // the writer's; used under lock_
   std::unique_ptr<Writer> writer_;

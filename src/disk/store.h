@@ -121,6 +121,11 @@ class Store {
   // By these words one sees whether what was read of a key may have changed since. Constant during the store's life.
   virtual const Generations &generations() const = 0;
 
+  // Is another store to be opened in place of this one, because it was found damaged, or was replaced by a fresh one?
+  virtual bool outdated() const = 0;
+  // A call failed with Error(kCorrupt).
+  virtual void report_damage() noexcept = 0;
+
   // Flushes and lets go of everything; no other call may run or follow. Throws what went wrong, but closes all the same.
   virtual void close(LogScope &log) = 0;
 };

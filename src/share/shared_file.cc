@@ -39,6 +39,7 @@ struct SharedFile::Layout {
   // Any value of these is safe, so damage to them needs no detection.
   std::atomic<uint64_t> database_id;
   std::atomic<uint64_t> incarnation;
+  std::atomic<uint64_t> damaged_database;
   alignas(64) std::atomic<uint64_t> waiting;  // stored to while others read the words above
   alignas(4096) std::atomic<uint64_t> words[Generations::kWords];
 
@@ -165,5 +166,8 @@ void SharedFile::adopt(uint64_t database_id) {
 
 uint64_t SharedFile::incarnation() const { return map_->incarnation.load(); }
 void SharedFile::next_incarnation() { map_->incarnation.fetch_add(1); }
+
+uint64_t SharedFile::damaged_database() const { return map_->damaged_database.load(); }
+void SharedFile::set_damaged_database(uint64_t database_id) { map_->damaged_database.store(database_id); }
 
 }  // namespace dbc

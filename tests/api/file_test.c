@@ -1,4 +1,7 @@
 // The file, as other programs see it.
+#include <time.h>
+#include <unistd.h>
+
 #include "support.h"
 
 TEST(the_view_has_its_columns) {
@@ -121,4 +124,92 @@ TEST(space_is_used_again) {
   struct stat info;
   CHECK(stat(PATH, &info) == 0);
   CHECK(info.st_size < 3 * 2 * (off_t)MIB);  // 30 MiB went through
+}
+
+// Damage behind the first pages shows only in use. Whoever meets it goes on with a fresh file, and so does everybody else.
+TEST(damage_found_in_use_starts_a_fresh_cache) {
+  dbc_cache *cache = open_default(PATH);
+  char key[16], value[512];
+  memset(value, 'v', sizeof value - 1);
+  value[sizeof value - 1] = 0;
+  for (int i = 0; i < 500; ++i) {
+    snprintf(key, sizeof key, "key%d", i);
+    put(cache, key, value);
+  }
+  dbc_free(cache);
+  size_t size;
+  char *bytes = read_file(PATH, &size);
+  CHECK(size > 20 * 4096);
+  memset(bytes + 4 * 4096, 0x5A, size - 4 * 4096);
+  write_file(PATH, bytes, size);
+  free(bytes);
+
+  cache = open_default(PATH);
+  dbc_cache *other = open_default(PATH);
+  for (int i = 0; i < 500; ++i) {
+    snprintf(key, sizeof key, "key%d", i);
+    dbc_value *found = NULL;
+    dbc_status status = dbc_get(cache, KEY(key), NULL, &found);
+    CHECK(status == DBC_NOT_FOUND || status == DBC_OK);
+    dbc_value_release(found);
+  }
+  put(cache, "new", "value");
+  CHECK(gets(cache, "new", "value") && gets(other, "new", "value"));
+  put(other, "newer", "value");
+  CHECK(gets(cache, "newer", "value") && count_of(cache) == 2 && count_of(other) == 2);
+  dbc_free(cache);
+  dbc_free(other);
+  CHECK_TEXT(shell("ls | grep -c 'corrupt-[0-9TZ]*$'"), "1");
+  cache = open_default(PATH);
+  CHECK(gets(cache, "new", "value") && count_of(cache) == 2);
+  dbc_free(cache);
+}
+
+TEST(damage_found_in_use_is_an_error_if_wanted) {
+  dbc_cache *cache = open_default(PATH);
+  for (int i = 0; i < 500; ++i) {
+    char key[16];
+    snprintf(key, sizeof key, "key%d", i);
+    put(cache, key, "a value of some length, so that there are pages");
+  }
+  dbc_free(cache);
+  size_t size;
+  char *bytes = read_file(PATH, &size);
+  memset(bytes + 4 * 4096, 0x5A, size - 4 * 4096);
+  write_file(PATH, bytes, size);
+  free(bytes);
+  cache = open_with(PATH, "1.0.0", OPTIONS({DBC_ON_CORRUPT, DBC_ON_CORRUPT_FAIL}));
+  CHECK(refused(dbc_put(cache, KEY("new"), "v", 1, 0, NULL, NULL), DBC_CORRUPT, PATH));
+  CHECK(refused(dbc_put(cache, KEY("new"), "v", 1, 0, NULL, NULL), DBC_CORRUPT, PATH));
+  dbc_free(cache);
+  CHECK_TEXT(shell("ls | grep -c corrupt- || true"), "0");
+}
+
+// A reader does not wait for writers once for every item that it would like to remove.
+TEST(many_expired_items_wait_once_for_a_busy_file) {
+  dbc_options *options = OPTIONS({DBC_MAX_MEMORY_ITEMS, 0});
+  options = with_double(with_double(options, DBC_DISK_TTL_SECONDS, 10), DBC_BUSY_TIMEOUT_SECONDS, 0.3);
+  dbc_cache *cache = open_with(PATH, "1.0.0", options);
+  char keys[40];
+  size_t sizes[20];
+  for (int i = 0; i < 20; ++i) {
+    keys[2 * i] = 'k', keys[2 * i + 1] = (char)('a' + i);
+    sizes[i] = 2;
+    CHECK(dbc_put(cache, keys + 2 * i, 2, "v", 1, 0, AT(0), NULL) == DBC_OK);
+  }
+  FILE *holder = popen("sqlite3 " PATH " >held", "w");
+  CHECK(holder != NULL && fputs("BEGIN IMMEDIATE;\nSELECT 'held';\n", holder) >= 0 && fflush(holder) == 0);
+  while (strcmp(shell("cat held 2>/dev/null || true"), "held") != 0) usleep(10000);
+  struct timespec before, after;
+  clock_gettime(CLOCK_MONOTONIC, &before);
+  dbc_result *result = NULL;
+  CHECK(dbc_get_many(cache, 20, keys, sizes, NULL, AT(100), &result) == DBC_OK);
+  clock_gettime(CLOCK_MONOTONIC, &after);
+  for (int i = 0; i < 20; ++i) CHECK(dbc_result_statuses(result)[i] == DBC_NOT_FOUND);
+  dbc_result_free(result);
+  CHECK(after.tv_sec - before.tv_sec < 4);  // one timeout, not twenty
+  CHECK(pclose(holder) == 0);
+  CHECK(count_of(cache) == 20);  // still to be removed
+  CHECK(gets_at(cache, "ka", NULL, AT(100)) && count_of(cache) == 19);
+  dbc_free(cache);
 }

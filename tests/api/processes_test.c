@@ -262,6 +262,67 @@ TEST(after_fork_values_stay_readable_and_memory_caches_are_empty) {
   dbc_free(cache);
 }
 
+// All that was inherited is let go of, not only what the child uses: else its SQLite would take no locks, and the parent's
+// close would delete the WAL under it.
+TEST(a_child_may_use_one_of_two_inherited_handles) {
+  for (int mode = 0; mode < 3; ++mode) {
+    const char *path = mode == 0 ? "both.db" : mode == 1 ? "freed.db" : "ignored.db";
+    dbc_cache *one = open_default(path), *two = open_default(path);
+    put(one, "a", "1");
+    put(two, "b", "2");
+    int closed[2], ready[2];
+    CHECK(pipe(closed) == 0 && pipe(ready) == 0);
+    char byte = 0;
+    pid_t child = start();
+    if (child == 0) {
+      if (mode == 1) dbc_free(one);
+      dbc_cache *mine = mode == 0 ? one : open_default(path);
+      put(mine, "early", "x");
+      CHECK(write(ready[1], "x", 1) == 1 && read(closed[0], &byte, 1) == 1);
+      for (int i = 0; i < 200; ++i) {
+        char key[16];
+        snprintf(key, sizeof key, "late%d", i);
+        put(mine, key, "x");
+      }
+      _exit(0);  // without closing: what was acknowledged must be in the file
+    }
+    CHECK(read(ready[0], &byte, 1) == 1);
+    dbc_free(one);
+    dbc_free(two);
+    CHECK(write(closed[1], "x", 1) == 1);
+    wait_for(child);
+    dbc_cache *after = open_default(path);
+    CHECK(count_of(after) == 203 && gets(after, "late199", "x"));
+    dbc_free(after);
+  }
+}
+
+static dbc_cache *called_back;
+static void use_the_cache(void *context, int level, const char *message, size_t size) {
+  (void)level, (void)message, (void)size;
+  uint64_t items = 0;
+  if (called_back && dbc_count(called_back, &items) == DBC_OK) *(uint64_t *)context = items;
+}
+
+TEST(a_callback_in_a_child_may_use_the_cache) {
+  uint64_t seen = 0;
+  dbc_options *options = dbc_options_new();
+  CHECK(dbc_options_set_log(options, use_the_cache, &seen, NULL) == DBC_OK);
+  called_back = NULL;
+  called_back = open_with(PATH, "1.0.0", options);
+  put(called_back, "k", "v");
+  pid_t child = start();
+  if (child == 0) {
+    alarm(20);
+    CHECK(gets(called_back, "k", "v"));
+    CHECK(seen == 1);  // told at the latest with that call that the file was opened
+    dbc_free(called_back);
+    _exit(0);
+  }
+  wait_for(child);
+  dbc_free(called_back);
+}
+
 TEST(a_child_may_end_without_touching_the_cache) {
   dbc_cache *cache = open_default(PATH);
   put(cache, "k", "v");

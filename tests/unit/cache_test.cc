@@ -74,6 +74,8 @@ class FaultyStore final : public Store {
   void flush() override { real_->flush(); }
   const Generations &generations() const override { return real_->generations(); }
   void close(LogScope &log) override { real_->close(log); }
+  bool outdated() const override { return real_->outdated(); }
+  void report_damage() noexcept override { real_->report_damage(); }
 
  private:
   const std::unique_ptr<Store> real_;
@@ -124,6 +126,7 @@ class CacheTest : public ::testing::Test {
       store.touch_delay_seconds = 3600;
       return std::make_unique<FaultyStore>(std::make_unique<SqliteStore>(store, logger, log), &faults_);
     });
+    cache_->deliver_log();
     lines_.clear();
   }
 
