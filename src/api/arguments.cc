@@ -30,7 +30,8 @@ Key check_key(const char *key, size_t key_size) {
   if (good) {
     std::string_view text(key, key_size);
     good = count_code_points(text) <= kMaxKeyCharacters && text.find('\0') == std::string_view::npos;
-    if (good) [[likely]] return Key(text);
+    if (good) [[likely]]
+      return Key(text);
   }
   refuse_key(key, key_size);
 }

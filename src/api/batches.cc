@@ -85,7 +85,8 @@ dbc_status dbc_get_many(dbc_cache *cache, size_t count, const char *keys, const 
   });
 }
 
-dbc_status dbc_delete_many(dbc_cache *cache, size_t count, const char *keys, const size_t *key_sizes, uint64_t *removed) {
+dbc_status dbc_delete_many(dbc_cache *cache, size_t count, const char *keys, const size_t *key_sizes,
+                           uint64_t *removed) {
   if (removed) *removed = 0;
   return dbc::call(cache, [&](Cache &c) {
     uint64_t number = c.remove_many(dbc::check_keys(count, keys, key_sizes));

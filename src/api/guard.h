@@ -28,7 +28,8 @@ dbc_status guarded(Body &&body) noexcept {
 
 // For out-parameters and handles.
 inline void require(const void *pointer, const char *name) {
-  if (!pointer) [[unlikely]] refuse(std::string(name) + " must not be NULL");
+  if (!pointer) [[unlikely]]
+    refuse(std::string(name) + " must not be NULL");
 }
 
 }  // namespace dbc

@@ -43,7 +43,8 @@ struct dbc_cache {
 
   dbc::Session &session() {
     dbc::Session *present = session_.load(std::memory_order_acquire);
-    if (present->outdated()) [[unlikely]] present = replace_session();
+    if (present->outdated()) [[unlikely]]
+      present = replace_session();
     return *present;
   }
   void close();

@@ -11,8 +11,8 @@ using dbc::Status;
 
 extern "C" {
 
-dbc_status dbc_put(dbc_cache *cache, const char *key, size_t key_size, const void *value, size_t value_size, unsigned flags,
-                   const double *timestamp, uint64_t *version) {
+dbc_status dbc_put(dbc_cache *cache, const char *key, size_t key_size, const void *value, size_t value_size,
+                   unsigned flags, const double *timestamp, uint64_t *version) {
   if (version) *version = 0;
   return dbc::call(cache, [&](Cache &c) {
     dbc::check_flags(flags);
@@ -59,8 +59,9 @@ dbc_status dbc_get_into(dbc_cache *cache, const char *key, size_t key_size, cons
     *size = bytes.size();
     if (version) *version = item->version();
     if (bytes.size() > capacity) {
-      dbc::fail(Status::kBufferTooSmall, "buffer of " + std::to_string(capacity) + " bytes is too small for a value of " +
-                                             std::to_string(bytes.size()) + " bytes");
+      dbc::fail(Status::kBufferTooSmall, "buffer of " + std::to_string(capacity) +
+                                             " bytes is too small for a value of " + std::to_string(bytes.size()) +
+                                             " bytes");
       return Status::kBufferTooSmall;
     }
     if (!bytes.empty()) std::memcpy(buffer, bytes.data(), bytes.size());
@@ -69,9 +70,8 @@ dbc_status dbc_get_into(dbc_cache *cache, const char *key, size_t key_size, cons
 }
 
 dbc_status dbc_delete(dbc_cache *cache, const char *key, size_t key_size) {
-  return dbc::call(cache, [&](Cache &c) {
-    return c.remove(dbc::check_key(key, key_size)) ? Status::kOk : Status::kNotFound;
-  });
+  return dbc::call(cache,
+                   [&](Cache &c) { return c.remove(dbc::check_key(key, key_size)) ? Status::kOk : Status::kNotFound; });
 }
 
 dbc_status dbc_discard(dbc_cache *cache, const char *key, size_t key_size, uint64_t version, int was_memory_hit) {

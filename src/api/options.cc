@@ -20,7 +20,8 @@ struct Unsigned {
 };
 
 constexpr Unsigned kUnsigned[] = {
-    {DBC_MAX_MEMORY_ITEMS, "max_memory_items", 0, kMost, [](dbc_options &o, uint64_t v) { o.cache.max_memory_items = v; }},
+    {DBC_MAX_MEMORY_ITEMS, "max_memory_items", 0, kMost,
+     [](dbc_options &o, uint64_t v) { o.cache.max_memory_items = v; }},
     {DBC_MAX_MEMORY_SIZE_BYTES, "max_memory_size_bytes", 0, kMost,
      [](dbc_options &o, uint64_t v) { o.cache.max_memory_size_bytes = v; }},
     {DBC_MAX_DISK_ITEMS, "max_disk_items", 1, kMost, [](dbc_options &o, uint64_t v) { o.cache.max_disk_items = v; }},
@@ -31,10 +32,12 @@ constexpr Unsigned kUnsigned[] = {
     {DBC_MEMORY_VALUES, "memory_values", 0, 1, [](dbc_options &o, uint64_t v) { o.cache.memory_values = v != 0; }},
     {DBC_DURABILITY, "durability", DBC_DURABILITY_NORMAL, DBC_DURABILITY_OFF,
      [](dbc_options &o, uint64_t v) { o.store.durability = static_cast<Durability>(v); }},
-    {DBC_LOG_LEVEL, "log_level", 0, DBC_LOG_OFF, [](dbc_options &o, uint64_t v) { o.cache.log_level = static_cast<int>(v); }},
+    {DBC_LOG_LEVEL, "log_level", 0, DBC_LOG_OFF,
+     [](dbc_options &o, uint64_t v) { o.cache.log_level = static_cast<int>(v); }},
     {DBC_ON_CORRUPT, "on_corrupt", DBC_ON_CORRUPT_RESTART, DBC_ON_CORRUPT_FAIL,
      [](dbc_options &o, uint64_t v) { o.store.fail_on_corrupt = v == DBC_ON_CORRUPT_FAIL; }},
-    {DBC_FILE_MODE, "file_mode", 0, 0777, [](dbc_options &o, uint64_t v) { o.store.file_mode = static_cast<unsigned>(v); }},
+    {DBC_FILE_MODE, "file_mode", 0, 0777,
+     [](dbc_options &o, uint64_t v) { o.store.file_mode = static_cast<unsigned>(v); }},
 };
 
 struct Real {
@@ -120,7 +123,8 @@ dbc_status dbc_options_set_double(dbc_options *options, dbc_option option, doubl
   });
 }
 
-dbc_status dbc_options_set_log(dbc_options *options, dbc_log_callback callback, void *context, dbc_finalizer finalizer) {
+dbc_status dbc_options_set_log(dbc_options *options, dbc_log_callback callback, void *context,
+                               dbc_finalizer finalizer) {
   dbc_status status = dbc::guarded([&] {
     dbc::require(options, "options");
     // The sink first: replacing the old one runs its finalizer.

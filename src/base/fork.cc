@@ -24,7 +24,7 @@ struct State {
   std::atomic<uint64_t> forks{0};
   std::array<Stripe, kStripes> stripes;
   std::atomic<bool> forking{false};
-  std::mutex fork_mutex;  // held by the thread that forks, from before to after
+  std::mutex fork_mutex;                // held by the thread that forks, from before to after
   std::atomic<uint64_t> taken_down{0};  // the count of forks for which take_down_inherited() has run
   std::mutex inherited_mutex;           // guards inherited, and the taking down
   std::vector<std::pair<void *, TakeDown>> inherited;
@@ -60,9 +60,7 @@ struct State {
   }
 
   // Until the fork under way is done.
-  void wait_for_fork() {
-    std::lock_guard lock(fork_mutex);
-  }
+  void wait_for_fork() { std::lock_guard lock(fork_mutex); }
 };
 
 // Never destroyed: other threads may be in the library while the program ends.
@@ -71,8 +69,8 @@ State &state() {
   return *state;
 }
 
-[[maybe_unused]] const int registered = pthread_atfork([] { state().prepare(); }, [] { state().resume(); },
-                                                       [] { state().resume_in_child(); });
+[[maybe_unused]] const int registered =
+    pthread_atfork([] { state().prepare(); }, [] { state().resume(); }, [] { state().resume_in_child(); });
 
 }  // namespace
 

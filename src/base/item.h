@@ -18,12 +18,12 @@ namespace dbc {
 class Item {
  public:
   struct Fields {
-    uint64_t version = 0;    // unique in the file, never reused, grows with every put
-    int64_t id = 0;          // the row on disk
-    double timestamp = 0;    // last access
-    uint64_t generation = 0; // the generation word of the key that this state was read or written under
-    uint64_t size = 0;       // bytes of the value as given, also when the item holds no bytes
-    bool text = false;       // the value is UTF-8 text
+    uint64_t version = 0;     // unique in the file, never reused, grows with every put
+    int64_t id = 0;           // the row on disk
+    double timestamp = 0;     // last access
+    uint64_t generation = 0;  // the generation word of the key that this state was read or written under
+    uint64_t size = 0;        // bytes of the value as given, also when the item holds no bytes
+    bool text = false;        // the value is UTF-8 text
   };
 
   // An item with room for `stored_bytes` of value (its size, or 0 when the bytes live elsewhere), still to be filled through

@@ -126,7 +126,8 @@ class Cache {
   };
 
   void enforce_on_open(LogScope &log);
-  Resident ask_memory(const Key &key, uint64_t held_version, Time time, uint64_t confirmed, bool touching, Found *found);
+  Resident ask_memory(const Key &key, uint64_t held_version, Time time, uint64_t confirmed, bool touching,
+                      Found *found);
   Resident ask_memory(const Key &key, uint64_t held_version, Time time, bool touching, Found *found);
   // Settles doubts about the resident item of a key: its version if it is current, else 0, and it has left memory.
   uint64_t confirm(const Key &key);
@@ -136,14 +137,16 @@ class Cache {
   void keep(Item &resident, const Lookup &found, Time time);
   void expire_from_memory(const Key &key, double now, std::string_view operation, LogScope &log);
   // Says whether what the disk has is of use; if not, logs why and, when `removing`, removes and counts it.
-  bool usable(const Key &key, const Lookup &found, double now, std::string_view operation, bool removing, LogScope &log);
+  bool usable(const Key &key, const Lookup &found, double now, std::string_view operation, bool removing,
+              LogScope &log);
   void remove_unusable(std::span<const Unusable> items, double now, LogScope &log);
   Tier find_tier(const Key &key, const double *timestamp, std::string_view operation, LogScope &log);
   bool memory_expired(double now, double timestamp) const { return now - timestamp > options_.memory_ttl_seconds; }
   bool disk_expired(double now, double timestamp) const { return now - timestamp > options_.disk_ttl_seconds; }
   bool belongs_in_memory(uint64_t size) const { return size <= options_.max_item_size_bytes && memory_.fits(size); }
 
-  void store_items(std::span<const NewItem> items, bool text, const double *timestamp, uint64_t *versions, LogScope &log);
+  void store_items(std::span<const NewItem> items, bool text, const double *timestamp, uint64_t *versions,
+                   LogScope &log);
   std::vector<ItemRef> residents_among(const std::vector<ItemRef> &fresh, const std::vector<Removed> &removed) const;
   uint64_t remove_all(std::span<const Key> keys);
   static std::vector<Key> keys_of(const std::vector<Removed> &removed);

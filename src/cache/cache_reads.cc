@@ -15,9 +15,7 @@ std::string outcome(std::string_view operation, std::string_view key, std::strin
 
 }  // namespace
 
-Cache::Time Cache::time_of(const double *timestamp) {
-  return timestamp ? Time{*timestamp, true} : Time{now(), false};
-}
+Cache::Time Cache::time_of(const double *timestamp) { return timestamp ? Time{*timestamp, true} : Time{now(), false}; }
 
 // The path of a memory hit: no lock, no SQL, one look at the generation. `confirmed`: a version that the disk has just been
 // asked about, whatever its generation says.
@@ -54,7 +52,8 @@ Cache::Resident Cache::ask_memory(const Key &key, uint64_t held_version, Time ti
 
 Cache::Resident Cache::ask_memory(const Key &key, uint64_t held_version, Time time, bool touching, Found *found) {
   Resident answer = ask_memory(key, held_version, time, 0, touching, found);
-  if (answer != Resident::kDoubtful) [[likely]] return answer;
+  if (answer != Resident::kDoubtful) [[likely]]
+    return answer;
   uint64_t confirmed = confirm(key);
   if (confirmed == 0) return Resident::kNone;
   answer = ask_memory(key, held_version, time, confirmed, touching, found);
@@ -130,9 +129,8 @@ void Cache::promote(const Key &key, const Lookup &found, Time time, LogScope &lo
     std::vector<MemoryTier::Eviction> evictions;
     ItemRef replaced;
     // Not if somebody has changed the key since it was read.
-    bool inserted = memory_.insert(item, &evictions, &replaced, [&] {
-      return store_->generations().word(key.hash) == found.fields.generation;
-    });
+    bool inserted = memory_.insert(item, &evictions, &replaced,
+                                   [&] { return store_->generations().word(key.hash) == found.fields.generation; });
     present = inserted ? ItemRef() : memory_.find(key);
     if (present && present->version() == found.version) {
       keep(*present, found, time);
@@ -181,7 +179,8 @@ bool Cache::usable(const Key &key, const Lookup &found, double now, std::string_
       if (!expired) return true;
       reason = "expired from disk (TTL exceeded)";
   }
-  log.add(found.state == Lookup::State::kDamaged ? kWarning : kTrace, [&] { return outcome(operation, key.text, reason); });
+  log.add(found.state == Lookup::State::kDamaged ? kWarning : kTrace,
+          [&] { return outcome(operation, key.text, reason); });
   if (removing) {
     Unusable unusable{key, found.version, expired};
     remove_unusable(std::span(&unusable, 1), now, log);

@@ -28,7 +28,8 @@ void Cache::put_many(std::span<const NewItem> items, bool text, const double *ti
 
 // Which items memory shall hold after a put: of a key that comes twice the later, none that is too large or was evicted from
 // disk at once.
-std::vector<ItemRef> Cache::residents_among(const std::vector<ItemRef> &fresh, const std::vector<Removed> &removed) const {
+std::vector<ItemRef> Cache::residents_among(const std::vector<ItemRef> &fresh,
+                                            const std::vector<Removed> &removed) const {
   std::unordered_set<uint64_t> gone;
   for (const Removed &item : removed) {
     if (item.version >= fresh.front()->version()) gone.insert(item.version);
@@ -131,9 +132,8 @@ uint64_t Cache::remove_many(std::span<const Key> keys) {
   LogScope log(logger_);
   log.add(kTrace, [&] { return "delete_many(count=" + std::to_string(keys.size()) + ")"; });
   uint64_t removed = keys.empty() ? 0 : remove_all(keys);
-  log.add(kTrace, [&] {
-    return "delete_many(count=" + std::to_string(keys.size()) + "): removed " + std::to_string(removed);
-  });
+  log.add(kTrace,
+          [&] { return "delete_many(count=" + std::to_string(keys.size()) + "): removed " + std::to_string(removed); });
   return removed;
 }
 

@@ -110,9 +110,11 @@ FileKind inspect_file(const std::string &path) {
     if (error.status() == Status::kCorrupt) return FileKind::kDamaged;
     throw;
   }
-  if (marks.tables == 0 && (marks.application_id == 0 || marks.application_id == kApplicationId)) return FileKind::kFresh;
+  if (marks.tables == 0 && (marks.application_id == 0 || marks.application_id == kApplicationId))
+    return FileKind::kFresh;
   if (marks.application_id != kApplicationId) {
-    throw Error(Status::kForeign, "db_path " + path + " is a SQLite database, but no libdbc cache; it was left untouched");
+    throw Error(Status::kForeign,
+                "db_path " + path + " is a SQLite database, but no libdbc cache; it was left untouched");
   }
   if (marks.format_version > kFormatVersion) {
     throw Error(Status::kVersion, "db_path " + path + " has format " + std::to_string(marks.format_version) +
@@ -133,9 +135,9 @@ void create_format(Connection &connection, bool in_memory) {
     std::random_device random;
     uint64_t id = (uint64_t{random()} << 32 | random()) | 1;
     // Versions go on from the time of creation in nanoseconds, so that a cache made anew at the same path never repeats one.
-    auto first = std::chrono::duration_cast<std::chrono::nanoseconds>(
-                     std::chrono::system_clock::now().time_since_epoch())
-                     .count();
+    auto first =
+        std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
+            .count();
     Statement insert(connection, "INSERT INTO meta VALUES('database_id', ?1), ('first_version', ?2)");
     insert.bind(1, id).bind(2, static_cast<int64_t>(first)).run();
     connection.execute("COMMIT");

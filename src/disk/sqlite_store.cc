@@ -38,7 +38,8 @@ void create_parent_directories(const std::string &path) {
   std::error_code error;
   std::filesystem::create_directories(parent, error);
   if (error) {
-    throw Error(Status::kIo, "db_path " + path + ": cannot create directory " + parent.string() + ": " + error.message());
+    throw Error(Status::kIo,
+                "db_path " + path + ": cannot create directory " + parent.string() + ": " + error.message());
   }
 }
 
@@ -159,8 +160,8 @@ void SqliteStore::open_or_create(FileKind kind) {
   connection_ = connect(true);
   if (kind == FileKind::kFresh) create_format(*connection_, in_memory());
   if (shared_) {
-    database_id_ = static_cast<uint64_t>(
-        connection_->query_integer("SELECT value FROM meta WHERE name = 'database_id'"));
+    database_id_ =
+        static_cast<uint64_t>(connection_->query_integer("SELECT value FROM meta WHERE name = 'database_id'"));
     if (shared_->damaged_database() == database_id_) {
       throw Error(Status::kCorrupt, "db_path " + options_.path + " was found damaged while in use");
     }
@@ -255,7 +256,8 @@ void SqliteStore::report_damage() noexcept {
 
 void SqliteStore::lock_writer() {
   if (!lock_->try_lock_for(std::chrono::duration<double>(options_.busy_timeout_seconds))) {
-    throw Error(Status::kBusy, "db_path " + options_.path + ": another writer held the file longer than the busy timeout of " +
+    throw Error(Status::kBusy, "db_path " + options_.path +
+                                   ": another writer held the file longer than the busy timeout of " +
                                    std::to_string(options_.busy_timeout_seconds) + " seconds; try again");
   }
 }
@@ -317,7 +319,9 @@ Lookup SqliteStore::read(const Key &key, Want want, uint64_t held_version) {
 // Reads of one moment. What is read may be older than the present generation says: such items must not be kept.
 class SqliteSnapshot final : public Snapshot {
  public:
-  explicit SqliteSnapshot(SqliteStore &store) : pin_(store.touches_), store_(store), reader_(store) { reader_->begin(); }
+  explicit SqliteSnapshot(SqliteStore &store) : pin_(store.touches_), store_(store), reader_(store) {
+    reader_->begin();
+  }
   ~SqliteSnapshot() override {
     try {
       reader_->end();
@@ -351,9 +355,7 @@ Totals SqliteStore::totals() {
 
 std::unique_ptr<Transaction> SqliteStore::begin() { return std::make_unique<SqliteTransaction>(*this); }
 
-void SqliteStore::left_memory(Item &item) noexcept try {
-  touches_.forget_value(item);
-} catch (const std::bad_alloc &) {
+void SqliteStore::left_memory(Item &item) noexcept try { touches_.forget_value(item); } catch (const std::bad_alloc &) {
   // The bytes stay until the touch is written.
 }
 

@@ -124,7 +124,7 @@ class SqliteStore final : public Store {
 
   std::unique_ptr<Connection> connection_;  // the writer's; used under lock_
   std::unique_ptr<Writer> writer_;
-  std::unique_ptr<Reader> memory_reader_;   // at ":memory:": on the writer's connection, under lock_
+  std::unique_ptr<Reader> memory_reader_;  // at ":memory:": on the writer's connection, under lock_
 
   std::mutex pool_mutex_;  // guards pool_; a leaf
   std::vector<PooledReader> pool_;

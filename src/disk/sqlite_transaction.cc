@@ -81,8 +81,9 @@ void SqliteTransaction::roll_back() noexcept {
 }
 
 SqliteTransaction::Row SqliteTransaction::row_of(const Statement &statement) {
-  return {statement.integer(kId),   statement.unsigned_integer(kVersion), statement.integer(kSchemaId),
-          statement.unsigned_integer(kSize), statement.real(kTimestamp), statement.real(kRecorded)};
+  return {statement.integer(kId),       statement.unsigned_integer(kVersion),
+          statement.integer(kSchemaId), statement.unsigned_integer(kSize),
+          statement.real(kTimestamp),   statement.real(kRecorded)};
 }
 
 std::optional<SqliteTransaction::Row> SqliteTransaction::find(const Key &key) {
@@ -120,28 +121,24 @@ Transaction::Written SqliteTransaction::put(const Key &key, std::string_view val
   SchemaTotals &schema = totals_of(store_.schema_id_);
   uint64_t version = ++last_version_;
   uint64_t checksum = hash_bytes(value, key.hash);
+  auto run_with_fields = [&](Statement &statement) {
+    statement.bind(2, timestamp)
+        .bind(3, version)
+        .bind(4, schema.id)
+        .bind(5, uint64_t{value.size()})
+        .bind(6, checksum)
+        .run();
+  };
   int64_t id;
   if (std::optional<Row> row = find(key)) {
     subtract(&totals_of(row->schema_id).totals, *row);
     id = row->id;
-    writer_.update_item.bind(1, id)
-        .bind(2, timestamp)
-        .bind(3, version)
-        .bind(4, schema.id)
-        .bind(5, uint64_t{value.size()})
-        .bind(6, checksum)
-        .run();
+    run_with_fields(writer_.update_item.bind(1, id));
     // Earlier than the index knows: the index must follow, else the recorded time would be later than the true one.
     if (timestamp > row->recorded) misplaced_ = true;
     if (timestamp < row->recorded) writer_.record.bind(1, id).bind(2, timestamp).run();
   } else {
-    writer_.insert_item.bind(1, key.text)
-        .bind(2, timestamp)
-        .bind(3, version)
-        .bind(4, schema.id)
-        .bind(5, uint64_t{value.size()})
-        .bind(6, checksum)
-        .run();
+    run_with_fields(writer_.insert_item.bind(1, key.text));
     id = sqlite3_last_insert_rowid(store_.connection_->handle());
   }
   writer_.put_value.bind(1, id);

@@ -30,9 +30,10 @@ struct Writer {
         touch(c, "UPDATE item SET timestamp = max(timestamp, ?3) WHERE id = ?1 AND version = ?2"),
         touch_backward(c, "UPDATE item SET timestamp = ?3, recorded = ?3 WHERE id = ?1 AND version = ?2"),
         // Of the next ?1 candidates for eviction, those that the index knows under an earlier time than theirs.
-        misplaced(c,
-                  "SELECT id, timestamp FROM "
-                  "(SELECT id, timestamp, recorded FROM item ORDER BY recorded, key LIMIT ?1) WHERE timestamp > recorded"),
+        misplaced(
+            c,
+            "SELECT id, timestamp FROM "
+            "(SELECT id, timestamp, recorded FROM item ORDER BY recorded, key LIMIT ?1) WHERE timestamp > recorded"),
         expired(c,
                 "SELECT id, version, schema_id, size, timestamp, recorded, key FROM item "
                 "WHERE recorded <= ?1 AND ?2 - timestamp > ?3"),

@@ -110,7 +110,7 @@ class MemoryTier {
   const uint64_t max_bytes_;
   mutable Epoch epoch_;
 
-  mutable std::mutex mutex_;   // guards changes of everything below; a leaf: nothing else is locked under it
+  mutable std::mutex mutex_;  // guards changes of everything below; a leaf: nothing else is locked under it
   ItemTable table_;
   LruHeap heap_;
   std::atomic<uint64_t> items_{0};
