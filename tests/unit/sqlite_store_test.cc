@@ -85,6 +85,9 @@ class SqliteStoreTest : public ::testing::TestWithParam<bool> {
   Logger logger_{nullptr, kLogOff};
 };
 
+// What only a file has: a second life, readers beside a writer.
+class SqliteFileTest : public SqliteStoreTest {};
+
 TEST_P(SqliteStoreTest, WhatWasCommittedIsRead) {
   auto store = open();
   EXPECT_EQ(read(*store, "a").state, Lookup::State::kAbsent);
@@ -353,8 +356,7 @@ TEST_P(SqliteStoreTest, ASnapshotSeesTouchesThatWerePendingWhenItBegan) {
   close(*store);
 }
 
-TEST_P(SqliteStoreTest, ASnapshotIsOfOneMoment) {
-  if (!on_file()) GTEST_SKIP() << "in memory writers wait for the snapshot to end";
+TEST_P(SqliteFileTest, ASnapshotIsOfOneMoment) {
   auto store = open();
   put(*store, "a", 1, "old");
   put(*store, "b", 1, "old");
@@ -367,8 +369,7 @@ TEST_P(SqliteStoreTest, ASnapshotIsOfOneMoment) {
   close(*store);
 }
 
-TEST_P(SqliteStoreTest, ItemsOfAnotherSchemaAreToldApartAndErased) {
-  if (!on_file()) GTEST_SKIP() << "no second life";
+TEST_P(SqliteFileTest, ItemsOfAnotherSchemaAreToldApartAndErased) {
   auto store = open("1");
   put(*store, "a", 1);
   put(*store, "b", 1);
@@ -390,8 +391,7 @@ TEST_P(SqliteStoreTest, ItemsOfAnotherSchemaAreToldApartAndErased) {
   close(*store);
 }
 
-TEST_P(SqliteStoreTest, ADamagedValueIsNeverGivenOut) {
-  if (!on_file()) GTEST_SKIP();
+TEST_P(SqliteFileTest, ADamagedValueIsNeverGivenOut) {
   auto store = open();
   for (const char *key : {"a", "b", "c", "d"}) put(*store, key, 1, std::string("value of ") + key);
   execute_in_file(
@@ -410,8 +410,7 @@ TEST_P(SqliteStoreTest, ADamagedValueIsNeverGivenOut) {
   close(*store);
 }
 
-TEST_P(SqliteStoreTest, AForeignProgramThatHoldsTheFileMakesItBusy) {
-  if (!on_file()) GTEST_SKIP();
+TEST_P(SqliteFileTest, AForeignProgramThatHoldsTheFileMakesItBusy) {
   auto store = open();
   put(*store, "a", 1);
   sqlite3 *raw = nullptr;
@@ -431,8 +430,7 @@ TEST_P(SqliteStoreTest, AForeignProgramThatHoldsTheFileMakesItBusy) {
   close(*store);
 }
 
-TEST_P(SqliteStoreTest, TouchesReachTheFileByThemselvesAndByClosing) {
-  if (!on_file()) GTEST_SKIP();
+TEST_P(SqliteFileTest, TouchesReachTheFileByThemselvesAndByClosing) {
   auto store = open();
   put(*store, "a", 1);
   touch(*store, "a", 9);
@@ -456,6 +454,8 @@ TEST_P(SqliteStoreTest, TouchesReachTheFileByThemselvesAndByClosing) {
 
 INSTANTIATE_TEST_SUITE_P(Places, SqliteStoreTest, ::testing::Bool(),
                          [](const auto &about) { return about.param ? "OnFile" : "InMemory"; });
+
+INSTANTIATE_TEST_SUITE_P(Places, SqliteFileTest, ::testing::Values(true));
 
 }  // namespace
 }  // namespace dbc
