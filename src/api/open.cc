@@ -1,6 +1,7 @@
 // Opening, closing and what a fork makes of a handle.
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "api/handle.h"
@@ -65,17 +66,20 @@ dbc::Session *dbc_cache::replace_session() {
     if (closed_.load()) throw dbc::Error(dbc::Status::kClosed, "the cache is closed");
     std::unique_ptr<dbc::Session> fresh = open_session();
     fresh->cache.drop_all_objects();
+    std::optional<dbc::NoFork> no_fork(std::in_place);  // no child shall inherit the mutex locked
     std::unique_lock lock(replaced_mutex_);
     if (present->of_this_process()) replaced_.reserve(replaced_.size() + 1);
     dbc::Session *old = present;
     if (!session_.compare_exchange_strong(present, fresh.get())) {
       lock.unlock();
+      no_fork.reset();
       fresh->cache.close();
       continue;
     }
     present = fresh.release();
     if (old->of_this_process()) replaced_.emplace_back(old);
     lock.unlock();
+    no_fork.reset();
     if (closed_.load()) close();  // meanwhile, and it did not see this session
   }
   return present;
@@ -90,14 +94,18 @@ void dbc_cache::close_session(dbc::Session &session) {
 void dbc_cache::close() {
   closed_.store(true);
   dbc::take_down_inherited();
+  // Closing waits for calls and tells the log, so not under the mutex.
+  std::vector<dbc::Session *> replaced;
   {
+    dbc::NoFork no_fork;  // no child shall inherit the mutex locked
     std::lock_guard lock(replaced_mutex_);
-    for (auto &session : replaced_) {
-      try {
-        close_session(*session);
-      } catch (const dbc::Error &) {
-        // The file is damaged: that is why it was replaced. What it still lacked is lost with it.
-      }
+    for (auto &session : replaced_) replaced.push_back(session.get());
+  }
+  for (dbc::Session *session : replaced) {
+    try {
+      close_session(*session);
+    } catch (const dbc::Error &) {
+      // The file is damaged: that is why it was replaced. What it still lacked is lost with it.
     }
   }
   close_session(*session_.load());
@@ -117,8 +125,9 @@ dbc_status dbc_open(const char *path, const char *schema_version, const dbc_opti
     // Now, while relative means what the caller means: a fork may have to open it again later.
     store.path = dbc::canonical_path(path);
     store.schema_version = schema_version;
-    *cache = new dbc_cache(options->cache, store);
-    (*cache)->session().cache.deliver_log();
+    auto opened = std::make_unique<dbc_cache>(options->cache, store);
+    opened->session().cache.deliver_log();
+    *cache = opened.release();
     return dbc::Status::kOk;
   });
 }
