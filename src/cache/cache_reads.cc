@@ -65,7 +65,7 @@ uint64_t Cache::confirm(const Key &key) {
   if (!item) return 0;
   // The word first: what is read afterwards is at least as new.
   uint64_t generation = store_->generations().word(key.hash);
-  Lookup on_disk = store_->read(key, Want::kNothing, 0);
+  Lookup on_disk = store_->read(key, Want::kNothing, 0, Store::kExactly);
   if (on_disk.state == Lookup::State::kPresent && on_disk.version == item->version()) {
     item->generation.store(generation, std::memory_order_relaxed);
     return on_disk.version;
@@ -100,7 +100,9 @@ Status Cache::get(const Key &key, uint64_t held_version, const double *timestamp
   if (resident == Resident::kExpired) expire_from_memory(key, time.seconds, "get", log);
 
   // Where memory holds values, a version that the caller holds is read all the same: it is to be promoted.
-  Lookup on_disk = store_->read(key, Want::kValue, options_.memory_values ? 0 : held_version);
+  // By the library's clock it matters only that the item has not expired: the hit makes its timestamp the present.
+  double recent_enough = time.named ? Store::kExactly : time.seconds - options_.disk_ttl_seconds;
+  Lookup on_disk = store_->read(key, Want::kValue, options_.memory_values ? 0 : held_version, recent_enough);
   if (!usable(key, on_disk, time.seconds, "get", true, log)) {
     statistics_.add(Counter::kMisses);
     return Status::kNotFound;
@@ -291,7 +293,7 @@ Tier Cache::find_tier(const Key &key, const double *timestamp, std::string_view 
   Resident resident = ask_memory(key, 0, time, false, &found);
   if (resident == Resident::kHit || resident == Resident::kNoBytes) return Tier::kMemory;
   // With the value, since a get would also miss where the checksum fails.
-  Lookup on_disk = store_->read(key, Want::kValue, 0);
+  Lookup on_disk = store_->read(key, Want::kValue, 0, Store::kExactly);
   return usable(key, on_disk, time.seconds, operation, false, log) ? Tier::kDisk : Tier::kNone;
 }
 

@@ -15,17 +15,13 @@
 namespace dbc {
 namespace {
 
-// Metadata stands apart from the values: writing an access time then moves tens of bytes, not the value. `recorded` is the
-// timestamp under which the order index knows an item; it is never later than `timestamp` (see sqlite_transaction.cc).
-// A value is TEXT when its writer said that it is text, else BLOB.
-constexpr const char *kTables = R"sql(
-CREATE TABLE meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE schema_version(
-  id INTEGER PRIMARY KEY,
-  version TEXT NOT NULL UNIQUE,
-  items INTEGER NOT NULL DEFAULT 0,
-  bytes INTEGER NOT NULL DEFAULT 0,
-  last_version INTEGER NOT NULL DEFAULT 0);
+// Overwriting an item writes one page: the row with its value. What a get moves, the time of the last access, stands apart in
+// `usage`, where writing it moves tens of bytes, not the value; the row there counts while its version is the item's. And the
+// order of eviction stands apart in `eviction_order`, under the time that is `recorded` there: in `usage` if the item has a
+// row there, else in `item`. It is never later than the true time (see sqlite_transaction.h).
+// A value is TEXT when its writer said that it is text, else BLOB. It comes last in its row: what stands before it is read
+// without following the pages of a large one.
+constexpr const char *kItemTables = R"sql(
 CREATE TABLE item(
   id INTEGER PRIMARY KEY,
   key TEXT NOT NULL UNIQUE,
@@ -34,12 +30,53 @@ CREATE TABLE item(
   version INTEGER NOT NULL,
   schema_id INTEGER NOT NULL,
   size INTEGER NOT NULL,
-  checksum INTEGER NOT NULL);
-CREATE INDEX item_order ON item(recorded, key);
-CREATE TABLE value(id INTEGER PRIMARY KEY, data NOT NULL);
+  checksum INTEGER NOT NULL,
+  data NOT NULL);
+CREATE TABLE usage(
+  id INTEGER PRIMARY KEY,
+  version INTEGER NOT NULL,
+  timestamp REAL NOT NULL,
+  recorded REAL NOT NULL);
+CREATE TABLE eviction_order(
+  recorded REAL NOT NULL,
+  key TEXT NOT NULL,
+  id INTEGER NOT NULL,
+  PRIMARY KEY(recorded, key)) WITHOUT ROWID;
+)sql";
+
+constexpr const char *kOtherTables = R"sql(
+CREATE TABLE meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE schema_version(
+  id INTEGER PRIMARY KEY,
+  version TEXT NOT NULL UNIQUE,
+  items INTEGER NOT NULL DEFAULT 0,
+  bytes INTEGER NOT NULL DEFAULT 0,
+  last_version INTEGER NOT NULL DEFAULT 0);
+)sql";
+
+constexpr const char *kView = R"sql(
 CREATE VIEW cache(key, value, timestamp, schema_version, size) AS
-  SELECT item.key, value.data, item.timestamp, schema_version.version, item.size
-  FROM item JOIN value USING (id) JOIN schema_version ON schema_version.id = item.schema_id;
+  SELECT item.key, item.data,
+    )sql" DBC_LAST_ACCESS R"sql(, schema_version.version, item.size
+  FROM item LEFT JOIN usage ON usage.id = item.id JOIN schema_version ON schema_version.id = item.schema_id;
+)sql";
+
+// Format 1 kept values in a table of their own, access times in `item`, and the order in an index.
+constexpr const char *kFromFormat1 = R"sql(
+DROP VIEW cache;
+DROP INDEX item_order;
+ALTER TABLE item RENAME TO item_1;
+)sql";
+constexpr const char *kCopyFormat1 = R"sql(
+INSERT INTO item(id, key, timestamp, recorded, version, schema_id, size, checksum, data)
+  SELECT id, key, timestamp, recorded, version, schema_id, size, checksum, data
+  FROM item_1 JOIN value USING (id) ORDER BY id;
+INSERT INTO eviction_order SELECT recorded, key, id FROM item ORDER BY recorded, key;
+DROP TABLE value;
+DROP TABLE item_1;
+UPDATE schema_version SET
+  items = (SELECT count(*) FROM item WHERE schema_id = schema_version.id),
+  bytes = (SELECT coalesce(sum(size), 0) FROM item WHERE schema_id = schema_version.id);
 )sql";
 
 std::string uri(const std::string &path, const char *parameters) {
@@ -130,7 +167,7 @@ void create_format(Connection &connection, bool in_memory) {
   try {
     connection.execute(("PRAGMA application_id=" + std::to_string(kApplicationId)).c_str());
     connection.execute(("PRAGMA user_version=" + std::to_string(kFormatVersion)).c_str());
-    connection.execute(kTables);
+    for (const char *tables : {kOtherTables, kItemTables, kView}) connection.execute(tables);
     // A number that tells this database from any other that ever was at this path.
     std::random_device random;
     uint64_t id = (uint64_t{random()} << 32 | random()) | 1;
@@ -147,6 +184,21 @@ void create_format(Connection &connection, bool in_memory) {
   }
   // The marks must be in the file itself: inspect_file() looks there.
   if (!in_memory) connection.execute("PRAGMA wal_checkpoint(TRUNCATE)");
+}
+
+void migrate_format(Connection &connection) {
+  connection.execute("BEGIN IMMEDIATE");
+  try {
+    if (connection.query_integer("PRAGMA user_version") == 1) {
+      for (const char *step : {kFromFormat1, kItemTables, kCopyFormat1, kView}) connection.execute(step);
+      connection.execute(("PRAGMA user_version=" + std::to_string(kFormatVersion)).c_str());
+    }
+    connection.execute("COMMIT");
+  } catch (...) {
+    sqlite3_exec(connection.handle(), "ROLLBACK", nullptr, nullptr, nullptr);
+    throw;
+  }
+  connection.execute("PRAGMA wal_checkpoint(TRUNCATE)");
 }
 
 std::string move_aside(const std::string &path) {

@@ -9,7 +9,11 @@
 namespace dbc {
 
 inline constexpr int64_t kApplicationId = 0x64626331;  // "dbc1"
-inline constexpr int64_t kFormatVersion = 1;
+inline constexpr int64_t kFormatVersion = 2;
+
+// For statements over `item LEFT JOIN usage`: the time of an item's last access, and the time that the order knows it under.
+#define DBC_LAST_ACCESS "CASE usage.version WHEN item.version THEN usage.timestamp ELSE item.timestamp END"
+#define DBC_RECORDED "coalesce(usage.recorded, item.recorded)"
 
 enum class FileKind {
   kFresh,    // nothing there, or an empty file or database
@@ -23,6 +27,9 @@ FileKind inspect_file(const std::string &path);
 
 // Creates the tables in an empty database, which is in WAL mode afterwards (unless it is in memory).
 void create_format(Connection &connection, bool in_memory);
+
+// Brings a cache of an older format to the present one, all or nothing; nothing is lost. Under the writer lock.
+void migrate_format(Connection &connection);
 
 // Moves a damaged database, with its WAL, out of the way; returns the new name `<path>.corrupt-<time>`.
 std::string move_aside(const std::string &path);

@@ -1,23 +1,28 @@
 #include "disk/reader.h"
 
 #include <cstring>
+#include <limits>
 
 #include "base/hash.h"
+#include "disk/format.h"
 
 namespace dbc {
 
-// Columns of both statements; the second has the checksum and the bytes behind them.
+// Columns of all three statements; those that want the value have the checksum and the bytes behind them.
 enum Column { kId, kVersion, kTimestamp, kSchemaId, kSize, kChecksum, kData };
 
 Reader::Reader(Connection &connection)
-    : head_(connection, "SELECT id, version, timestamp, schema_id, size FROM item WHERE key = ?1"),
-      whole_(connection,
-             "SELECT item.id, item.version, item.timestamp, item.schema_id, item.size, item.checksum, value.data "
-             "FROM item LEFT JOIN value ON value.id = item.id WHERE item.key = ?1"),
+    : head_(connection, "SELECT item.id, item.version, " DBC_LAST_ACCESS
+                        ", schema_id, size FROM item LEFT JOIN usage ON usage.id = item.id WHERE key = ?1"),
+      whole_(connection, "SELECT item.id, item.version, " DBC_LAST_ACCESS
+                         ", schema_id, size, checksum, data "
+                         "FROM item LEFT JOIN usage ON usage.id = item.id WHERE key = ?1"),
+      without_usage_(connection, "SELECT id, version, timestamp, schema_id, size, checksum, data FROM item WHERE key = ?1"),
       totals_(connection, "SELECT total(items), total(bytes) FROM schema_version"),
       misplaced_(connection,
-                 "SELECT 1 FROM (SELECT timestamp, recorded FROM item ORDER BY recorded, key LIMIT ?1) "
-                 "WHERE timestamp > recorded LIMIT 1"),
+                 "SELECT 1 FROM (SELECT * FROM eviction_order ORDER BY recorded, key LIMIT ?1) o "
+                 "JOIN item ON item.id = o.id LEFT JOIN usage ON usage.id = item.id "
+                 "WHERE " DBC_LAST_ACCESS " > o.recorded LIMIT 1"),
       begin_(connection, "BEGIN"),
       end_(connection, "COMMIT") {}
 
@@ -33,7 +38,8 @@ Lookup Reader::state_of_row(const Statement &row, int64_t schema_id) {
   return found;
 }
 
-Lookup Reader::read(const Key &key, Want want, uint64_t held_version, int64_t schema_id, uint64_t generation) {
+Lookup Reader::read(const Key &key, Want want, uint64_t held_version, double recent_enough, int64_t schema_id,
+                    uint64_t generation) {
   if (want == Want::kNothing || held_version != 0) {
     Use head(head_);
     head->bind(1, key.text);
@@ -42,21 +48,27 @@ Lookup Reader::read(const Key &key, Want want, uint64_t held_version, int64_t sc
     found.fields.generation = generation;
     if (want == Want::kNothing || found.state != Lookup::State::kPresent || found.version == held_version) return found;
   }
-  Use whole(whole_);
+  if (recent_enough < std::numeric_limits<double>::infinity()) {
+    Lookup found = read_whole(without_usage_, key, schema_id, generation);
+    if (found.state != Lookup::State::kPresent || found.timestamp >= recent_enough) return found;
+  }
+  return read_whole(whole_, key, schema_id, generation);
+}
+
+Lookup Reader::read_whole(Statement &statement, const Key &key, int64_t schema_id, uint64_t generation) {
+  Use whole(statement);
   whole->bind(1, key.text);
   if (!whole->step()) return {};
-  Lookup found = state_of_row(whole_, schema_id);
+  Lookup found = state_of_row(statement, schema_id);
   found.fields.generation = generation;
   if (found.state != Lookup::State::kPresent) return found;
-  int type = whole->type(kData);
   std::string_view bytes = whole->bytes(kData);
   // The checksum is seeded with the key's hash, so that a value that got under another key fails it too.
-  if (type == SQLITE_NULL || bytes.size() != found.fields.size ||
-      hash_bytes(bytes, key.hash) != whole->unsigned_integer(kChecksum)) {
+  if (bytes.size() != found.fields.size || hash_bytes(bytes, key.hash) != whole->unsigned_integer(kChecksum)) {
     found.state = Lookup::State::kDamaged;
     return found;
   }
-  found.fields.text = type == SQLITE_TEXT;
+  found.fields.text = whole->type(kData) == SQLITE_TEXT;
   found.item = Item::create(key, found.fields, bytes.size());
   std::memcpy(found.item->writable_value(), bytes.data(), bytes.size());
   return found;

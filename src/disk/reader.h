@@ -13,8 +13,9 @@ class Reader {
   // On a connection of its own, or on one that is shared with a writer (in memory).
   explicit Reader(Connection &connection);
 
-  // What the file says; pending touches are not applied. `generation` goes into the item.
-  Lookup read(const Key &key, Want want, uint64_t held_version, int64_t schema_id, uint64_t generation);
+  // What the file says; pending touches are not applied. `generation` goes into the item. `recent_enough`: see Store.
+  Lookup read(const Key &key, Want want, uint64_t held_version, double recent_enough, int64_t schema_id,
+              uint64_t generation);
   Totals totals();
   // Has one of the next `candidates` for eviction moved on?
   bool any_misplaced(size_t candidates);
@@ -25,9 +26,11 @@ class Reader {
 
  private:
   static Lookup state_of_row(const Statement &row, int64_t schema_id);
+  static Lookup read_whole(Statement &statement, const Key &key, int64_t schema_id, uint64_t generation);
 
   Statement head_;
   Statement whole_;
+  Statement without_usage_;
   Statement totals_;
   Statement misplaced_;
   Statement begin_;

@@ -159,6 +159,7 @@ void SqliteStore::open_or_create(FileKind kind) {
   if (!in_memory() && kind == FileKind::kFresh) create_empty_file(options_.path, options_.file_mode);
   connection_ = connect(true);
   if (kind == FileKind::kFresh) create_format(*connection_, in_memory());
+  if (connection_->query_integer("PRAGMA user_version") < kFormatVersion) migrate_format(*connection_);
   if (shared_) {
     database_id_ =
         static_cast<uint64_t>(connection_->query_integer("SELECT value FROM meta WHERE name = 'database_id'"));
@@ -298,11 +299,12 @@ Reader *SqliteStore::Lease::operator->() const {
   return store_.in_memory() ? store_.memory_reader_.get() : lent_.reader.get();
 }
 
-Lookup SqliteStore::read_with(Reader &reader, const Key &key, Want want, uint64_t held_version, bool in_snapshot) {
+Lookup SqliteStore::read_with(Reader &reader, const Key &key, Want want, uint64_t held_version, double recent_enough,
+                              bool in_snapshot) {
   // Both before the row is read: see Generations and TouchLog.
   uint64_t generation = generations_->word(key.hash);
   TouchLog::Pending pending = in_snapshot ? touches_.find_for_snapshot(key) : touches_.find(key);
-  Lookup found = reader.read(key, want, held_version, schema_id_, generation);
+  Lookup found = reader.read(key, want, held_version, recent_enough, schema_id_, generation);
   if (pending.item && found.version != 0) {
     found.timestamp = TouchLog::apply(pending, found.version, found.timestamp);
     found.fields.timestamp = found.timestamp;
@@ -311,9 +313,9 @@ Lookup SqliteStore::read_with(Reader &reader, const Key &key, Want want, uint64_
   return found;
 }
 
-Lookup SqliteStore::read(const Key &key, Want want, uint64_t held_version) {
+Lookup SqliteStore::read(const Key &key, Want want, uint64_t held_version, double recent_enough) {
   Lease reader(*this);
-  return read_with(*reader.operator->(), key, want, held_version, false);
+  return read_with(*reader.operator->(), key, want, held_version, recent_enough, false);
 }
 
 // Reads of one moment. What is read may be older than the present generation says: such items must not be kept.
@@ -330,7 +332,7 @@ class SqliteSnapshot final : public Snapshot {
     }
   }
   Lookup read(const Key &key, Want want, uint64_t held_version) override {
-    return store_.read_with(*reader_.operator->(), key, want, held_version, true);
+    return store_.read_with(*reader_.operator->(), key, want, held_version, Store::kExactly, true);
   }
 
  private:

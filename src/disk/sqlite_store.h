@@ -53,7 +53,7 @@ class SqliteStore final : public Store {
   SqliteStore(const StoreOptions &options, Logger &logger, LogScope &log);
   ~SqliteStore() override;
 
-  Lookup read(const Key &key, Want want, uint64_t held_version) override;
+  Lookup read(const Key &key, Want want, uint64_t held_version, double recent_enough) override;
   std::unique_ptr<Snapshot> snapshot() override;
   std::unique_ptr<Transaction> begin() override;
   Totals totals() override;
@@ -101,7 +101,8 @@ class SqliteStore final : public Store {
   void find_schema_id();
   std::unique_ptr<Connection> connect(bool writes) const;
   void lock_writer();
-  Lookup read_with(Reader &reader, const Key &key, Want want, uint64_t held_version, bool in_snapshot);
+  Lookup read_with(Reader &reader, const Key &key, Want want, uint64_t held_version, double recent_enough,
+                   bool in_snapshot);
   bool maintain();
   void checkpoint_if_due();
   void write_touches_in_batches();

@@ -109,11 +109,18 @@ void SqliteTransaction::subtract(Totals *totals, const Row &row) {
   totals->bytes -= std::min(totals->bytes, row.size);
 }
 
-void SqliteTransaction::erase_row(const Row &row) {
+void SqliteTransaction::erase_row(const Row &row, std::string_view key) {
   SchemaTotals &schema = totals_of(row.schema_id);
   writer_.erase_item.bind(1, row.id).run();
-  writer_.erase_value.bind(1, row.id).run();
+  writer_.erase_usage.bind(1, row.id).run();
+  writer_.erase_order.bind(1, row.recorded).bind(2, key).run();
   subtract(&schema.totals, row);
+}
+
+// The order knows the item under `timestamp` from now on, which must be the time of its last access.
+void SqliteTransaction::record(const Row &row, std::string_view key, double timestamp) {
+  writer_.set_usage.bind(1, row.id).bind(2, row.version).bind(3, timestamp).bind(4, timestamp).run();
+  writer_.move_order.bind(1, row.recorded).bind(2, key).bind(3, timestamp).run();
 }
 
 Transaction::Written SqliteTransaction::put(const Key &key, std::string_view value, bool text, double timestamp) {
@@ -126,28 +133,23 @@ Transaction::Written SqliteTransaction::put(const Key &key, std::string_view val
         .bind(3, version)
         .bind(4, schema.id)
         .bind(5, uint64_t{value.size()})
-        .bind(6, checksum)
-        .run();
+        .bind(6, checksum);
+    (text ? statement.bind(7, value) : statement.bind_blob(7, value)).run();
   };
   int64_t id;
   if (std::optional<Row> row = find(key)) {
     subtract(&totals_of(row->schema_id).totals, *row);
     id = row->id;
     run_with_fields(writer_.update_item.bind(1, id));
-    // Earlier than the index knows: the index must follow, else the recorded time would be later than the true one.
+    // Earlier than the order knows: it must follow, else the recorded time would be later than the true one.
     if (timestamp > row->recorded) misplaced_ = true;
-    if (timestamp < row->recorded) writer_.record.bind(1, id).bind(2, timestamp).run();
+    row->version = version;
+    if (timestamp < row->recorded) record(*row, key.text, timestamp);
   } else {
     run_with_fields(writer_.insert_item.bind(1, key.text));
     id = sqlite3_last_insert_rowid(store_.connection_->handle());
+    writer_.insert_order.bind(1, timestamp).bind(2, key.text).bind(3, id).run();
   }
-  writer_.put_value.bind(1, id);
-  if (text) {
-    writer_.put_value.bind(2, value);
-  } else {
-    writer_.put_value.bind_blob(2, value);
-  }
-  writer_.put_value.run();
   schema.totals.items += 1;
   schema.totals.bytes += value.size();
   return {id, version};
@@ -157,7 +159,7 @@ bool SqliteTransaction::erase(const Key &key, uint64_t version) {
   std::optional<Row> row = find(key);
   if (!row || (version != 0 && row->version != version)) return false;
   changed_.push_back(key.hash);
-  erase_row(*row);
+  erase_row(*row, key.text);
   return true;
 }
 
@@ -166,7 +168,7 @@ bool SqliteTransaction::erase_if_expired(const Key &key, double now, double ttl)
   std::optional<Row> row = find(key);
   if (!row || !(now - TouchLog::apply(pending, row->version, row->timestamp) > ttl)) return false;
   changed_.push_back(key.hash);
-  erase_row(*row);
+  erase_row(*row, key.text);
   return true;
 }
 
@@ -181,16 +183,19 @@ std::optional<Removed> SqliteTransaction::evict_oldest() {
       row = row_of(writer_.oldest);
       victim.key = oldest->bytes(kKey);
     }
+    if (row.id == 0) {
+      throw Error(Status::kCorrupt, "db_path " + store_.options_.path + ": the order of eviction names an absent item");
+    }
     Key key(victim.key);
     double timestamp = TouchLog::apply(store_.touches_.find(key), row.version, row.timestamp);
     if (timestamp > row.recorded) {
-      writer_.record.bind(1, row.id).bind(2, timestamp).run();
+      record(row, victim.key, timestamp);
       continue;
     }
     victim.hash = key.hash;
     victim.version = row.version;
     changed_.push_back(key.hash);
-    erase_row(row);
+    erase_row(row, victim.key);
     return victim;
   }
 }
@@ -202,6 +207,7 @@ void SqliteTransaction::erase_expired(double now, double ttl, std::vector<Remove
   double latest = now - ttl;
   latest += std::abs(latest) * 1e-12 + 1e-6;
   std::vector<Row> rows;
+  size_t first = removed->size();
   {
     Use expired(writer_.expired);
     expired->bind(1, latest).bind(2, now).bind(3, ttl);
@@ -212,7 +218,7 @@ void SqliteTransaction::erase_expired(double now, double ttl, std::vector<Remove
       changed_.push_back(key.hash);
     }
   }
-  for (const Row &row : rows) erase_row(row);
+  for (size_t i = 0; i < rows.size(); ++i) erase_row(rows[i], (*removed)[first + i].key);
 }
 
 uint64_t SqliteTransaction::erase_other_schemas() {
@@ -225,7 +231,8 @@ uint64_t SqliteTransaction::erase_other_schemas() {
     clear();
     return items;
   }
-  writer_.erase_other_values.bind(1, store_.schema_id_).run();
+  writer_.erase_other_order.bind(1, store_.schema_id_).run();
+  writer_.erase_other_usage.bind(1, store_.schema_id_).run();
   writer_.erase_other_items.bind(1, store_.schema_id_).run();
   for (SchemaTotals &schema : schemas_) {
     if (schema.id != store_.schema_id_) totals_of(schema.id).totals = {};
@@ -236,28 +243,49 @@ uint64_t SqliteTransaction::erase_other_schemas() {
 
 void SqliteTransaction::clear() {
   writer_.clear_items.run();
-  writer_.clear_values.run();
+  writer_.clear_usage.run();
+  writer_.clear_order.run();
   for (SchemaTotals &schema : schemas_) totals_of(schema.id).totals = {};
   all_changed_ = cleared_ = true;
 }
 
 size_t SqliteTransaction::write_touches(size_t most) {
   for (const TouchLog::Pending &pending : store_.touches_.take(most)) {
-    Statement &touch = pending.backward ? writer_.touch_backward : writer_.touch;
-    touch.bind(1, pending.item->id()).bind(2, pending.item->version()).bind(3, pending.item->timestamp.load()).run();
+    const Item &item = *pending.item;
+    double timestamp = item.timestamp.load();
+    if (pending.backward) {
+      Key key = item.as_key();
+      std::optional<Row> row = find(key);
+      if (!row || row->id != item.id() || row->version != item.version()) continue;
+      writer_.set_back.bind(1, row->id).bind(2, timestamp).run();
+      if (timestamp < row->recorded) {
+        record(*row, key.text, timestamp);
+      } else {
+        writer_.set_usage.bind(1, row->id).bind(2, row->version).bind(3, timestamp).bind(4, row->recorded).run();
+      }
+      continue;
+    }
+    writer_.touch.bind(1, item.id()).bind(2, item.version()).bind(3, timestamp).run();
+    if (sqlite3_changes(store_.connection_->handle()) == 0) {
+      writer_.first_touch.bind(1, item.id()).bind(2, item.version()).bind(3, timestamp).run();
+    }
   }
   return store_.touches_.size();
 }
 
 size_t SqliteTransaction::tidy(size_t candidates) {
-  std::vector<std::pair<int64_t, double>> rows;
+  struct Misplaced {
+    Row row;
+    std::string key;
+  };
+  std::vector<Misplaced> found;
   {
     Use misplaced(writer_.misplaced);
     misplaced->bind(1, uint64_t{candidates});
-    while (misplaced->step()) rows.emplace_back(misplaced->integer(0), misplaced->real(1));
+    while (misplaced->step()) found.push_back({row_of(writer_.misplaced), std::string(misplaced->bytes(kKey))});
   }
-  for (const auto &[id, timestamp] : rows) writer_.record.bind(1, id).bind(2, timestamp).run();
-  return rows.size();
+  for (const auto &[row, key] : found) record(row, key, row.timestamp);
+  return found.size();
 }
 
 Totals SqliteTransaction::totals() const {

@@ -1,8 +1,8 @@
 // SqliteTransaction: changes to the file, all or none; holds the writer lock for its life.
 //
-// Victims are found as in memory: the index `item_order` holds timestamps as recorded, never later than the true ones. The
-// smallest entry is looked at; if its item has moved on (in its row, or in the touch log), it is recorded anew, and the next
-// smallest is looked at. What survives is the exact minimum, and a touch or an overwrite costs the index nothing. So that no
+// Victims are found as in memory: the table `eviction_order` holds timestamps as recorded, never later than the true ones. The
+// smallest entry is looked at; if its item has moved on (in its row, in `usage`, or in the touch log), it is recorded anew, and the next
+// smallest is looked at. What survives is the exact minimum, and a touch or an overwrite costs the order nothing. So that no
 // eviction has to put right what many touches have left behind, the next candidates are kept in order ahead of time: tidy().
 #pragma once
 
@@ -40,7 +40,7 @@ class SqliteTransaction final : public Transaction {
     uint64_t last_version;
     bool changed;
   };
-  // A row of `item`.
+  // A row of `item`, with the times that `usage` may hold.
   struct Row {
     int64_t id;
     uint64_t version;
@@ -53,7 +53,8 @@ class SqliteTransaction final : public Transaction {
   static Row row_of(const Statement &statement);
   std::optional<Row> find(const Key &key);
   static void subtract(Totals *totals, const Row &row);
-  void erase_row(const Row &row);
+  void erase_row(const Row &row, std::string_view key);
+  void record(const Row &row, std::string_view key, double timestamp);
   SchemaTotals &totals_of(int64_t schema_id);
   void begin_generations();
   void end_generations();
@@ -69,7 +70,7 @@ class SqliteTransaction final : public Transaction {
   std::vector<uint64_t> changed_;  // hashes of the keys whose items changed
   bool all_changed_ = false;
   bool cleared_ = false;
-  bool misplaced_ = false;  // an overwrite has left the index behind
+  bool misplaced_ = false;  // an overwrite has left the order behind
   bool open_ = false;
 };
 

@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -102,9 +103,12 @@ class Snapshot {
 
 class Store {
  public:
+  static constexpr double kExactly = std::numeric_limits<double>::infinity();
+
   virtual ~Store() = default;
 
-  virtual Lookup read(const Key &key, Want want, uint64_t held_version) = 0;
+  // A timestamp of at least `recent_enough` may be given older than it is.
+  virtual Lookup read(const Key &key, Want want, uint64_t held_version, double recent_enough) = 0;
   virtual std::unique_ptr<Snapshot> snapshot() = 0;
   // Waits for its turn; throws Error(kBusy) when that takes too long.
   virtual std::unique_ptr<Transaction> begin() = 0;

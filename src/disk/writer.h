@@ -2,6 +2,7 @@
 #pragma once
 
 #include "disk/connection.h"
+#include "disk/format.h"
 
 namespace dbc {
 
@@ -12,42 +13,60 @@ struct Writer {
         roll_back(c, "ROLLBACK"),  // prepared: undoing must not need memory
         totals(c, "SELECT id, items, bytes, last_version FROM schema_version"),
         save_totals(c, "UPDATE schema_version SET items = ?2, bytes = ?3, last_version = ?4 WHERE id = ?1"),
-        find(c, "SELECT id, version, schema_id, size, timestamp, recorded FROM item WHERE key = ?1"),
+        find(c,
+             "SELECT item.id, item.version, item.schema_id, item.size, " DBC_LAST_ACCESS ", " DBC_RECORDED
+             " FROM item LEFT JOIN usage ON usage.id = item.id WHERE item.key = ?1"),
         insert_item(c,
-                    "INSERT INTO item(key, timestamp, recorded, version, schema_id, size, checksum) "
-                    "VALUES(?1, ?2, ?2, ?3, ?4, ?5, ?6)"),
-        // The order index stays as it is: an item may well be younger than it is recorded.
+                    "INSERT INTO item(key, timestamp, recorded, version, schema_id, size, checksum, data) "
+                    "VALUES(?1, ?2, ?2, ?3, ?4, ?5, ?6, ?7)"),
+        insert_order(c, "INSERT INTO eviction_order(recorded, key, id) VALUES(?1, ?2, ?3)"),
+        // The order stays as it is: an item may well be younger than it is recorded.
         update_item(c,
-                    "UPDATE item SET timestamp = ?2, version = ?3, schema_id = ?4, size = ?5, checksum = ?6 "
+                    "UPDATE item SET timestamp = ?2, version = ?3, schema_id = ?4, size = ?5, checksum = ?6, data = ?7 "
                     "WHERE id = ?1"),
-        put_value(c, "REPLACE INTO value(id, data) VALUES(?1, ?2)"),
         erase_item(c, "DELETE FROM item WHERE id = ?1"),
-        erase_value(c, "DELETE FROM value WHERE id = ?1"),
+        erase_usage(c, "DELETE FROM usage WHERE id = ?1"),
+        erase_order(c, "DELETE FROM eviction_order WHERE recorded = ?1 AND key = ?2"),
         oldest(c,
-               "SELECT id, version, schema_id, size, timestamp, recorded, key FROM item "
-               "ORDER BY recorded, key LIMIT 1"),
-        record(c, "UPDATE item SET timestamp = ?2, recorded = ?2 WHERE id = ?1"),
-        touch(c, "UPDATE item SET timestamp = max(timestamp, ?3) WHERE id = ?1 AND version = ?2"),
-        touch_backward(c, "UPDATE item SET timestamp = ?3, recorded = ?3 WHERE id = ?1 AND version = ?2"),
-        // Of the next ?1 candidates for eviction, those that the index knows under an earlier time than theirs.
-        misplaced(
-            c,
-            "SELECT id, timestamp FROM "
-            "(SELECT id, timestamp, recorded FROM item ORDER BY recorded, key LIMIT ?1) WHERE timestamp > recorded"),
+               "SELECT item.id, item.version, item.schema_id, item.size, " DBC_LAST_ACCESS
+               ", o.recorded, o.key FROM eviction_order o LEFT JOIN item ON item.id = o.id "
+               "LEFT JOIN usage ON usage.id = item.id ORDER BY o.recorded, o.key LIMIT 1"),
+        move_order(c, "UPDATE eviction_order SET recorded = ?3 WHERE recorded = ?1 AND key = ?2"),
+        set_usage(c,
+                  "INSERT INTO usage(id, version, timestamp, recorded) VALUES(?1, ?2, ?3, ?4) ON CONFLICT(id) DO UPDATE "
+                  "SET version = ?2, timestamp = ?3, recorded = ?4"),
+        // `usage` never holds an earlier time of a state than `item`: who finds that one recent enough need not look there.
+        set_back(c, "UPDATE item SET timestamp = ?2 WHERE id = ?1"),
+        // Of a state that was replaced, a touch means nothing; it does no harm either, and is not worth a look at the item.
+        touch(c,
+              "UPDATE usage SET timestamp = CASE version WHEN ?2 THEN max(timestamp, ?3) ELSE ?3 END, version = ?2 "
+              "WHERE id = ?1 AND version <= ?2"),
+        first_touch(c,
+                    "INSERT INTO usage(id, version, timestamp, recorded) SELECT id, version, max(timestamp, ?3), recorded "
+                    "FROM item WHERE id = ?1 AND version = ?2 ON CONFLICT(id) DO NOTHING"),
+        // Of the next ?1 candidates for eviction, those that the order knows under an earlier time than theirs.
+        misplaced(c,
+                  "SELECT item.id, item.version, item.schema_id, item.size, " DBC_LAST_ACCESS
+                  " AS last_access, o.recorded, o.key FROM (SELECT * FROM eviction_order ORDER BY recorded, key LIMIT ?1) "
+                  "o JOIN item ON item.id = o.id LEFT JOIN usage ON usage.id = item.id WHERE last_access > o.recorded"),
         expired(c,
-                "SELECT id, version, schema_id, size, timestamp, recorded, key FROM item "
-                "WHERE recorded <= ?1 AND ?2 - timestamp > ?3"),
-        erase_other_values(c, "DELETE FROM value WHERE id IN (SELECT id FROM item WHERE schema_id <> ?1)"),
+                "SELECT item.id, item.version, item.schema_id, item.size, " DBC_LAST_ACCESS
+                " AS last_access, o.recorded, o.key FROM eviction_order o JOIN item ON item.id = o.id "
+                "LEFT JOIN usage ON usage.id = item.id WHERE o.recorded <= ?1 AND ?2 - last_access > ?3"),
+        erase_other_order(
+            c, "DELETE FROM eviction_order WHERE id IN (SELECT id FROM item WHERE schema_id <> ?1)"),
+        erase_other_usage(c, "DELETE FROM usage WHERE id IN (SELECT id FROM item WHERE schema_id <> ?1)"),
         erase_other_items(c, "DELETE FROM item WHERE schema_id <> ?1"),
         // Without WHERE: SQLite drops whole pages.
         clear_items(c, "DELETE FROM item"),
-        clear_values(c, "DELETE FROM value") {}
+        clear_usage(c, "DELETE FROM usage"),
+        clear_order(c, "DELETE FROM eviction_order") {}
 
   Statement begin, commit, roll_back;
   Statement totals, save_totals;
-  Statement find, insert_item, update_item, put_value, erase_item, erase_value;
-  Statement oldest, record, touch, touch_backward, misplaced;
-  Statement expired, erase_other_values, erase_other_items, clear_items, clear_values;
+  Statement find, insert_item, insert_order, update_item, erase_item, erase_usage, erase_order;
+  Statement oldest, move_order, set_usage, set_back, touch, first_touch, misplaced, expired;
+  Statement erase_other_order, erase_other_usage, erase_other_items, clear_items, clear_usage, clear_order;
 };
 
 }  // namespace dbc

@@ -781,11 +781,20 @@ class RandomRun {
                 {key, 0, static_cast<uint64_t>(sqlite3_column_int64(row, 2)), sqlite3_column_double(row, 1), value});
           });
     expect_equal(expected, actual, "the file, next victim first");
-    query(raw, "SELECT count(*) FROM item WHERE recorded > timestamp", [&](sqlite3_stmt *row) {
-      expect_equal(0, sqlite3_column_int(row, 0), "items recorded later than their time");
-    });
-    query(raw, "SELECT count(*) FROM value WHERE id NOT IN (SELECT id FROM item)",
-          [&](sqlite3_stmt *row) { expect_equal(0, sqlite3_column_int(row, 0), "values without an item"); });
+    query(raw,
+          "SELECT count(*) FROM eviction_order o JOIN cache USING (key) WHERE o.recorded > cache.timestamp",
+          [&](sqlite3_stmt *row) { expect_equal(0, sqlite3_column_int(row, 0), "items recorded later than their time"); });
+    query(raw,
+          "SELECT (SELECT count(*) FROM item) - (SELECT count(*) FROM eviction_order o JOIN item ON item.id = o.id AND "
+          "item.key = o.key LEFT JOIN usage ON usage.id = item.id "
+          "WHERE o.recorded = coalesce(usage.recorded, item.recorded))",
+          [&](sqlite3_stmt *row) { expect_equal(0, sqlite3_column_int(row, 0), "items out of the order of eviction"); });
+    query(raw, "SELECT (SELECT count(*) FROM eviction_order) - (SELECT count(*) FROM item)",
+          [&](sqlite3_stmt *row) { expect_equal(0, sqlite3_column_int(row, 0), "entries in the order without an item"); });
+    query(raw, "SELECT count(*) FROM usage WHERE id NOT IN (SELECT id FROM item)",
+          [&](sqlite3_stmt *row) { expect_equal(0, sqlite3_column_int(row, 0), "usage without an item"); });
+    query(raw, "SELECT count(*) FROM usage JOIN item USING (id, version) WHERE usage.timestamp < item.timestamp",
+          [&](sqlite3_stmt *row) { expect_equal(0, sqlite3_column_int(row, 0), "usage older than the item"); });
     query(raw, check, [&](sqlite3_stmt *row) { expect_equal(std::string("ok"), column(row, 0), check); });
   }
 

@@ -58,8 +58,8 @@ class FaultyTransaction final : public Transaction {
 class FaultyStore final : public Store {
  public:
   FaultyStore(std::unique_ptr<Store> real, Faults *faults) : real_(std::move(real)), faults_(faults) {}
-  Lookup read(const Key &key, Want want, uint64_t held_version) override {
-    Lookup found = real_->read(key, want, held_version);
+  Lookup read(const Key &key, Want want, uint64_t held_version, double recent_enough) override {
+    Lookup found = real_->read(key, want, held_version, recent_enough);
     if (faults_->after_read) std::exchange(faults_->after_read, nullptr)();
     return found;
   }

@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "processes.h"
@@ -49,7 +50,7 @@ class SqliteStoreTest : public ::testing::TestWithParam<bool> {
     transaction->commit([] {});
     return version;
   }
-  static Lookup read(Store &store, std::string_view key) { return store.read(Key(key), Want::kValue, 0); }
+  static Lookup read(Store &store, std::string_view key) { return store.read(Key(key), Want::kValue, 0, Store::kExactly); }
   static std::string value_of(Store &store, std::string_view key) {
     Lookup found = read(store, key);
     return found.item ? std::string(found.item->value()) : "(none)";
@@ -110,13 +111,13 @@ TEST_P(SqliteStoreTest, WhatWasCommittedIsRead) {
 TEST_P(SqliteStoreTest, TheBytesAreReadOnlyWhenWanted) {
   auto store = open();
   uint64_t version = put(*store, "a", 5, "bytes");
-  Lookup head = store->read(Key("a"), Want::kNothing, 0);
+  Lookup head = store->read(Key("a"), Want::kNothing, 0, Store::kExactly);
   EXPECT_EQ(head.state, Lookup::State::kPresent);
   EXPECT_EQ(head.version, version);
   EXPECT_FALSE(head.item);
   EXPECT_EQ(head.fields.size, 5u);
-  EXPECT_FALSE(store->read(Key("a"), Want::kValue, version).item);
-  EXPECT_TRUE(store->read(Key("a"), Want::kValue, version + 1).item);
+  EXPECT_FALSE(store->read(Key("a"), Want::kValue, version, Store::kExactly).item);
+  EXPECT_TRUE(store->read(Key("a"), Want::kValue, version + 1, Store::kExactly).item);
   close(*store);
 }
 
@@ -394,19 +395,64 @@ TEST_P(SqliteFileTest, ItemsOfAnotherSchemaAreToldApartAndErased) {
 TEST_P(SqliteFileTest, ADamagedValueIsNeverGivenOut) {
   auto store = open();
   for (const char *key : {"a", "b", "c", "d"}) put(*store, key, 1, std::string("value of ") + key);
-  execute_in_file(
-      "UPDATE value SET data = CAST('other bytes' AS BLOB) WHERE id = (SELECT id FROM item WHERE key = 'a')");
-  execute_in_file("DELETE FROM value WHERE id = (SELECT id FROM item WHERE key = 'b')");
+  execute_in_file("UPDATE item SET data = CAST('other bytes' AS BLOB) WHERE key = 'a'");
+  execute_in_file("UPDATE item SET data = x'' WHERE key = 'b'");
   // Sound bytes, of the same size, of another key.
-  execute_in_file(
-      "UPDATE value SET data = (SELECT data FROM value JOIN item USING (id) WHERE key = 'd') "
-      "WHERE id = (SELECT id FROM item WHERE key = 'c')");
+  execute_in_file("UPDATE item SET data = (SELECT data FROM item WHERE key = 'd') WHERE key = 'c'");
   for (const char *key : {"a", "b", "c"}) {
     Lookup found = read(*store, key);
     EXPECT_EQ(found.state, Lookup::State::kDamaged) << key;
     EXPECT_FALSE(found.item) << key;
   }
   EXPECT_EQ(value_of(*store, "d"), "value of d");
+  close(*store);
+}
+
+TEST_P(SqliteFileTest, AFileOfFormat1IsMigratedWithAllItHolds) {
+  execute_in_file(R"sql(
+PRAGMA journal_mode=WAL;
+PRAGMA application_id=0x64626331;
+PRAGMA user_version=1;
+CREATE TABLE meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE schema_version(id INTEGER PRIMARY KEY, version TEXT NOT NULL UNIQUE, items INTEGER NOT NULL DEFAULT 0,
+  bytes INTEGER NOT NULL DEFAULT 0, last_version INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE item(id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, timestamp REAL NOT NULL, recorded REAL NOT NULL,
+  version INTEGER NOT NULL, schema_id INTEGER NOT NULL, size INTEGER NOT NULL, checksum INTEGER NOT NULL);
+CREATE INDEX item_order ON item(recorded, key);
+CREATE TABLE value(id INTEGER PRIMARY KEY, data NOT NULL);
+CREATE VIEW cache(key, value, timestamp, schema_version, size) AS
+  SELECT item.key, value.data, item.timestamp, schema_version.version, item.size
+  FROM item JOIN value USING (id) JOIN schema_version ON schema_version.id = item.schema_id;
+INSERT INTO meta VALUES('database_id', 77), ('first_version', 5);
+INSERT INTO schema_version VALUES(1, '1', 3, 15, 9);
+INSERT INTO value VALUES(1, 'value'), (2, x'0001020304'), (5, x'');
+PRAGMA wal_checkpoint(TRUNCATE);
+)sql");
+  auto insert = [&](int id, const std::string &key, std::string_view value, int timestamp, int recorded, int version) {
+    execute_in_file(("INSERT INTO item VALUES(" + std::to_string(id) + ", '" + key + "', " + std::to_string(timestamp) +
+                     ", " + std::to_string(recorded) + ", " + std::to_string(version) + ", 1, " +
+                     std::to_string(value.size()) + ", " +
+                     std::to_string(static_cast<int64_t>(hash_bytes(value, Key(key).hash))) + ")")
+                        .c_str());
+  };
+  insert(1, "a", "value", 30, 10, 7);
+  insert(2, "b", std::string_view("\0\1\2\3\4", 5), 20, 20, 8);
+  insert(5, "c", "", 25, 5, 9);
+
+  auto store = open();
+  EXPECT_EQ(store->totals().items, 3u);
+  EXPECT_EQ(store->totals().bytes, 10u);
+  EXPECT_EQ(value_of(*store, "a"), "value");
+  EXPECT_TRUE(read(*store, "a").item->text());
+  EXPECT_EQ(read(*store, "a").timestamp, 30);
+  EXPECT_EQ(read(*store, "a").version, 7u);
+  EXPECT_EQ(value_of(*store, "b"), std::string("\0\1\2\3\4", 5));
+  EXPECT_EQ(value_of(*store, "c"), "");
+  EXPECT_GT(put(*store, "d", 40), 9u);
+  EXPECT_EQ(evict(*store, 4), "bcad");
+  close(*store);
+  store = open();
+  EXPECT_EQ(store->totals().items, 0u);
   close(*store);
 }
 
