@@ -145,7 +145,7 @@ typedef enum dbc_log_level {
   DBC_LOG_TRACE = 5, /* every operation and its outcome */
   DBC_LOG_DEBUG = 10,
   DBC_LOG_INFO = 20,    /* opening, closing, the first disk eviction, items discarded on open */
-  DBC_LOG_WARNING = 30, /* a file moved aside, a checksum that fails, work in the background that failed */
+  DBC_LOG_WARNING = 30, /* a file moved aside, nothing to share through, a checksum that fails, work in the background that failed */
   DBC_LOG_ERROR = 40,   /* nothing yet */
   DBC_LOG_OFF = 100
 } dbc_log_level;
@@ -167,7 +167,9 @@ typedef struct dbc_cache dbc_cache;
 
 /* Opens the cache in the SQLite file at `path` (UTF-8, zero-terminated), creating it and missing parent directories;
  * ":memory:" keeps the disk tier in RAM, for this handle alone. Beside the file live `<path>-wal`, `<path>-shm` (SQLite's)
- * and `<path>-dbc` (what processes share; never delete it while the cache is in use).
+ * and `<path>-dbc` (what processes share; never delete it while the cache is in use). Where that one cannot be had (network
+ * file system, no permission), the handle goes on without it, slower, and says so with a WARNING; processes with and without
+ * it cannot use the file at the same time, and get DBC_BUSY. A file that may not be written is DBC_IO.
  *
  * `schema_version` (zero-terminated, 1 to 64 bytes) says which shape of object the values encode: items stored under
  * another one are removed on open and never returned. Limits are enforced on what the file holds. `options` NULL means all

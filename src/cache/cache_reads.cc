@@ -17,13 +17,13 @@ std::string outcome(std::string_view operation, std::string_view key, std::strin
 
 Cache::Time Cache::time_of(const double *timestamp) { return timestamp ? Time{*timestamp, true} : Time{now(), false}; }
 
-// The path of a memory hit: no lock, no SQL, one look at the generation. `confirmed`: a version that the disk has just been
+// The path of a memory hit: no lock, no SQL, one look at the generation, first: what is found then is no older. `confirmed`: a version that the disk has just been
 // asked about, whatever its generation says.
 Cache::Resident Cache::ask_memory(const Key &key, uint64_t held_version, Time time, uint64_t confirmed, bool touching,
                                   Found *found) {
   Resident answer = Resident::kNone;
+  uint64_t generation = store_->generations().word(key.hash);
   memory_.visit(key, [&](Item &item) {
-    uint64_t generation = store_->generations().word(key.hash);
     bool current = generation == item.generation.load(std::memory_order_relaxed) && Generations::stable(generation);
     if (!current && item.version() != confirmed) [[unlikely]] {
       answer = Resident::kDoubtful;
@@ -132,7 +132,7 @@ void Cache::promote(const Key &key, const Lookup &found, Time time, LogScope &lo
     ItemRef replaced;
     // Not if somebody has changed the key since it was read.
     bool inserted = memory_.insert(item, &evictions, &replaced,
-                                   [&] { return store_->generations().word(key.hash) == found.fields.generation; });
+                                   [&] { return store_->generations().last_word(key.hash) == found.fields.generation; });
     present = inserted ? ItemRef() : memory_.find(key);
     if (present && present->version() == found.version) {
       keep(*present, found, time);

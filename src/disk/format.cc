@@ -103,10 +103,14 @@ Marks read_marks(const std::string &name) {
           connection.query_integer("SELECT count(*) FROM sqlite_schema")};
 }
 
-// Is the file shorter than its header says? In WAL mode that is only wrong when there is no WAL to hold the rest.
-bool cut_short(const std::string &path, int64_t size) {
-  struct stat wal;
-  if (stat((path + "-wal").c_str(), &wal) == 0 && wal.st_size > 0) return false;
+bool is_there(const std::string &path) {
+  struct stat status;
+  return stat(path.c_str(), &status) == 0 && status.st_size > 0;
+}
+
+// Is the file shorter than its header says? That is only wrong when there is no WAL that holds the rest, and no journal that
+// somebody writes it under. In this order: what was written after the header was read is in the size, or still under way.
+bool cut_short(const std::string &path) {
   Connection connection(uri(path, "immutable=1"), SQLITE_OPEN_READONLY | SQLITE_OPEN_URI);
   connection.query_integer("PRAGMA schema_version");  // makes SQLite read the first page
   sqlite3_file *file = nullptr;
@@ -119,7 +123,9 @@ bool cut_short(const std::string &path, int64_t size) {
   int64_t page_size = header[16] << 8 | header[17];
   if (page_size == 1) page_size = 65536;
   int64_t pages = int64_t{header[28]} << 24 | header[29] << 16 | header[30] << 8 | header[31];
-  return size < page_size * pages;
+  if (is_there(path + "-wal") || is_there(path + "-journal")) return false;
+  struct stat status;
+  return stat(path.c_str(), &status) == 0 && status.st_size < page_size * pages;
 }
 
 }  // namespace
@@ -138,11 +144,9 @@ FileKind inspect_file(const std::string &path) {
   try {
     // immutable: no locks, no -shm, nothing left behind.
     marks = read_marks(uri(path, "immutable=1"));
-    struct stat wal;
-    bool has_wal = stat((path + "-wal").c_str(), &wal) == 0 && wal.st_size > 0;
     // A database whose tables are still in its WAL looks empty without it.
-    if (marks.tables == 0 && has_wal) marks = read_marks(uri(path, "mode=ro"));
-    if (marks.application_id == kApplicationId && cut_short(path, status.st_size)) return FileKind::kDamaged;
+    if (marks.tables == 0 && is_there(path + "-wal")) marks = read_marks(uri(path, "mode=ro"));
+    if (marks.application_id == kApplicationId && cut_short(path)) return FileKind::kDamaged;
   } catch (const Error &error) {
     if (error.status() == Status::kCorrupt) return FileKind::kDamaged;
     throw;
@@ -162,9 +166,14 @@ FileKind inspect_file(const std::string &path) {
 }
 
 void create_format(Connection &connection, bool in_memory) {
-  if (!in_memory) connection.execute("PRAGMA journal_mode=WAL");
+  constexpr const char *kCountTables = "SELECT count(*) FROM sqlite_schema";
+  if (connection.query_integer(kCountTables) > 0) return;
   connection.execute("BEGIN IMMEDIATE");
   try {
+    if (connection.query_integer(kCountTables) > 0) {
+      connection.execute("ROLLBACK");
+      return;
+    }
     connection.execute(("PRAGMA application_id=" + std::to_string(kApplicationId)).c_str());
     connection.execute(("PRAGMA user_version=" + std::to_string(kFormatVersion)).c_str());
     for (const char *tables : {kOtherTables, kItemTables, kView}) connection.execute(tables);
@@ -214,8 +223,10 @@ std::string move_aside(const std::string &path) {
   if (std::rename(path.c_str(), target.c_str()) != 0) {
     throw Error(Status::kIo, "db_path " + path + " is damaged and could not be moved aside: " + std::strerror(errno));
   }
-  // The WAL belongs to the damaged file: left in place it would be played into the fresh one. It may not exist.
+  // The WAL and the journal belong to the damaged file: left in place they would be played into the fresh one. They may not
+  // exist.
   std::rename((path + "-wal").c_str(), (target + "-wal").c_str());
+  std::rename((path + "-journal").c_str(), (target + "-journal").c_str());
   std::remove((path + "-shm").c_str());
   return target;
 }

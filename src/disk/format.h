@@ -25,7 +25,7 @@ enum class FileKind {
 // for somebody else's database, Error(kIo) for what is no regular file or cannot be read.
 FileKind inspect_file(const std::string &path);
 
-// Creates the tables in an empty database, which is in WAL mode afterwards (unless it is in memory).
+// Creates the tables in a database without any. Several processes may do it at once.
 void create_format(Connection &connection, bool in_memory);
 
 // Brings a cache of an older format to the present one, all or nothing; nothing is lost. Under the writer lock.

@@ -86,9 +86,7 @@ void SqliteStore::open(LogScope &log) {
   }
   if (in_memory()) {
     NoFork no_fork;
-    private_words_ = std::vector<std::atomic<uint64_t>>(Generations::kWords);
-    generations_ = std::make_unique<Generations>(private_words_.data());
-    lock_ = std::make_unique<WriterLock>(-1);
+    share_nothing();
     open_or_create(FileKind::kFresh);
     memory_reader_ = std::make_unique<Reader>(*connection_);
   } else {
@@ -98,9 +96,11 @@ void SqliteStore::open(LogScope &log) {
       NoFork no_fork;
       if (inspect_file(options_.path) == FileKind::kDamaged && options_.fail_on_corrupt) refuse_damaged();
     }
-    open_shared();
+    open_shared(log);
     open_database(log);
   }
+  generations_ =
+      std::make_unique<Generations>(shared_ ? shared_->words() : private_words_.data(), data_version_.get());
   maintenance_ = std::make_unique<Maintenance>([this] { return maintain(); },
                                                std::chrono::duration<double>(options_.touch_delay_seconds));
   log.add(kInfo, [&] { return "opened " + options_.path; });
@@ -114,13 +114,28 @@ SqliteStore::~SqliteStore() {
 }
 
 void SqliteStore::refuse_damaged() const {
-  throw Error(Status::kCorrupt, "db_path " + options_.path + " is damaged or no database; it was left as it is");
+  throw Error(Status::kCorrupt, "db_path " + options_.path + " is damaged or no database; it was left as it is" +
+                                    (options_.fail_on_corrupt ? "" : ", since others cannot be told; remove it"));
 }
 
-void SqliteStore::open_shared() {
-  shared_ = std::make_unique<SharedFile>(options_.path + "-dbc", options_.file_mode);
-  generations_ = std::make_unique<Generations>(shared_->words());
-  lock_ = std::make_unique<WriterLock>(shared_->descriptor(), shared_->waiting());
+void SqliteStore::open_shared(LogScope &log) {
+  try {
+    shared_ = std::make_unique<SharedFile>(options_.path + "-dbc", options_.file_mode);
+    lock_ = std::make_unique<WriterLock>(shared_->descriptor(), shared_->waiting());
+  } catch (const NoSharedFile &error) {
+    why_not_shared_ = error.what();
+    share_nothing();
+    log.add(kWarning, [&] {
+      return "db_path " + options_.path + ": nothing can be shared with other processes through memory (" +
+             why_not_shared_ + "). Every memory hit now asks SQLite whether another process has committed, which takes " +
+             "microseconds; writes go through a rollback journal, and are slower";
+    });
+  }
+}
+
+void SqliteStore::share_nothing() {
+  private_words_ = std::vector<std::atomic<uint64_t>>(Generations::kWords);
+  lock_ = std::make_unique<WriterLock>(-1);
 }
 
 void SqliteStore::open_database(LogScope &log) {
@@ -143,7 +158,7 @@ void SqliteStore::open_database(LogScope &log) {
     }
   }
   if (kind == FileKind::kDamaged) {
-    if (options_.fail_on_corrupt) refuse_damaged();
+    if (!may_restart()) refuse_damaged();
     std::string aside = move_aside(options_.path);
     log.add(kWarning, [&] {
       return "db_path " + options_.path + " is damaged or no database; it was moved to " + aside +
@@ -154,11 +169,17 @@ void SqliteStore::open_database(LogScope &log) {
   }
 }
 
-// Under the writer lock (in memory: before anybody else can know).
+// Under the writer lock (in memory: before anybody else can know; where nothing is shared, several processes may be here).
 void SqliteStore::open_or_create(FileKind kind) {
   if (!in_memory() && kind == FileKind::kFresh) create_empty_file(options_.path, options_.file_mode);
   connection_ = connect(true);
-  if (kind == FileKind::kFresh) create_format(*connection_, in_memory());
+  if (sqlite3_db_readonly(connection_->handle(), "main") == 1) {
+    throw Error(Status::kIo, "db_path " + options_.path +
+                                 ": this process may not write the file, which a cache does even where it is only read; "
+                                 "give it the permission");
+  }
+  if (!in_memory()) choose_journal();
+  create_format(*connection_, in_memory());
   if (connection_->query_integer("PRAGMA user_version") < kFormatVersion) migrate_format(*connection_);
   if (shared_) {
     database_id_ =
@@ -168,34 +189,69 @@ void SqliteStore::open_or_create(FileKind kind) {
     }
     if (shared_->database_id() != database_id_) shared_->adopt(database_id_);
     remember_file();
+  } else if (!in_memory()) {
+    data_version_connection_ = connect(false);
+    data_version_ = std::make_unique<DataVersion>(*data_version_connection_);
   }
   find_schema_id();
   writer_ = std::make_unique<Writer>(*connection_);
 }
 
+// The mode of the journal says by what means all who use the file see each other's changes: in WAL mode through the shared
+// file, else through SQLite. It changes only while nobody else uses the file: SQLite does not let go of the WAL mode before, and
+// of the other mode a transaction here sees it (see uses_wal()).
+void SqliteStore::choose_journal() {
+  if (uses_wal() == (shared_ != nullptr)) return;
+  if (shared_) {
+    connection_->execute("PRAGMA journal_mode=WAL");
+    return;
+  }
+  sqlite3_busy_timeout(connection_->handle(), 0);  // they may well stay
+  try {
+    connection_->execute("PRAGMA journal_mode=DELETE");
+  } catch (const Error &error) {
+    if (error.status() == Status::kBusy) refuse_mixed_use();
+    throw;
+  }
+  sqlite3_busy_timeout(connection_->handle(), busy_timeout_milliseconds());
+}
+
+bool SqliteStore::uses_wal() const {
+  Statement mode(*connection_, "PRAGMA journal_mode");
+  return mode.step() && mode.bytes(0) == "wal";
+}
+
+void SqliteStore::refuse_mixed_use() const {
+  throw Error(Status::kBusy, "db_path " + options_.path + ": other processes see each other's changes through " +
+                                 options_.path + "-dbc, which this one cannot (" + why_not_shared_ +
+                                 "), so they cannot use the file together; close it there, or give this process the means");
+}
+
 void SqliteStore::find_schema_id() {
   Statement find(*connection_, "SELECT id FROM schema_version WHERE version = ?1");
   find.bind(1, options_.schema_version);
-  {
-    Use use(find);
-    if (find.step()) {
-      schema_id_ = find.integer(0);
-      return;
-    }
+  if (Use use(find); find.step()) {
+    schema_id_ = find.integer(0);
+    return;
   }
   Statement insert(*connection_,
-                   "INSERT INTO schema_version(version, last_version) VALUES(?1, (SELECT max("
+                   "INSERT OR IGNORE INTO schema_version(version, last_version) VALUES(?1, (SELECT max("
                    "(SELECT value FROM meta WHERE name = 'first_version'), "
                    "coalesce((SELECT max(last_version) FROM schema_version), 0))))");
   insert.bind(1, options_.schema_version).run();
-  schema_id_ = sqlite3_last_insert_rowid(connection_->handle());
+  Use use(find);
+  find.step();
+  schema_id_ = find.integer(0);
+}
+
+int SqliteStore::busy_timeout_milliseconds() const {
+  return static_cast<int>(std::ceil(options_.busy_timeout_seconds * 1000));
 }
 
 std::unique_ptr<Connection> SqliteStore::connect(bool writes) const {
   auto connection = std::make_unique<Connection>(options_.path, kOpenFlags);
   sqlite3 *handle = connection->handle();
-  double milliseconds = std::ceil(options_.busy_timeout_seconds * 1000);
-  sqlite3_busy_timeout(handle, static_cast<int>(milliseconds));
+  sqlite3_busy_timeout(handle, busy_timeout_milliseconds());
   // The file may come from anywhere: nothing in it may run code, and damage is looked for.
   sqlite3_db_config(handle, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
   sqlite3_db_config(handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
@@ -245,12 +301,12 @@ bool SqliteStore::is_at_its_path() const {
 }
 
 bool SqliteStore::outdated() const {
-  return shared_ && (shared_->incarnation() != incarnation_ || (damaged_.load() && !options_.fail_on_corrupt));
+  return shared_ && (shared_->incarnation() != incarnation_ || (damaged_.load() && may_restart()));
 }
 
 // Others learn of it through the shared file, so that whoever comes first moves it aside for all.
 void SqliteStore::report_damage() noexcept {
-  if (!shared_ || options_.fail_on_corrupt) return;
+  if (!may_restart()) return;
   shared_->set_damaged_database(database_id_);
   damaged_.store(true);
 }
@@ -300,9 +356,8 @@ Reader *SqliteStore::Lease::operator->() const {
 }
 
 Lookup SqliteStore::read_with(Reader &reader, const Key &key, Want want, uint64_t held_version, double recent_enough,
-                              bool in_snapshot) {
-  // Both before the row is read: see Generations and TouchLog.
-  uint64_t generation = generations_->word(key.hash);
+                              uint64_t generation, bool in_snapshot) {
+  // Before the row is read, as its generation: see TouchLog.
   TouchLog::Pending pending = in_snapshot ? touches_.find_for_snapshot(key) : touches_.find(key);
   Lookup found = reader.read(key, want, held_version, recent_enough, schema_id_, generation);
   if (pending.item && found.version != 0) {
@@ -314,8 +369,9 @@ Lookup SqliteStore::read_with(Reader &reader, const Key &key, Want want, uint64_
 }
 
 Lookup SqliteStore::read(const Key &key, Want want, uint64_t held_version, double recent_enough) {
+  uint64_t generation = generations_->word(key.hash);
   Lease reader(*this);
-  return read_with(*reader.operator->(), key, want, held_version, recent_enough, false);
+  return read_with(*reader.operator->(), key, want, held_version, recent_enough, generation, false);
 }
 
 // Reads of one moment. What is read may be older than the present generation says: such items must not be kept.
@@ -332,7 +388,8 @@ class SqliteSnapshot final : public Snapshot {
     }
   }
   Lookup read(const Key &key, Want want, uint64_t held_version) override {
-    return store_.read_with(*reader_.operator->(), key, want, held_version, Store::kExactly, true);
+    uint64_t generation = store_.generations_->last_word(key.hash);
+    return store_.read_with(*reader_.operator->(), key, want, held_version, Store::kExactly, generation, true);
   }
 
  private:
@@ -485,6 +542,8 @@ void SqliteStore::close(LogScope &log) {
 
 void SqliteStore::close_connections() {
   memory_reader_.reset();
+  data_version_.reset();
+  data_version_connection_.reset();
   pool_.clear();
   writer_.reset();
   connection_.reset();

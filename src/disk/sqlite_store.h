@@ -4,6 +4,9 @@
 // the same time. Checkpoints are made by this class alone, under the writer lock, so that none ever overlaps a commit (SQLite
 // before 3.51.3 can corrupt a file when a second checkpoint overlaps the commit that resets the WAL).
 //
+// Where no SharedFile can be had, the file is in rollback journal mode instead: SQLite's locks make writers queue, and its
+// data_version tells of the commits of others. The mode also keeps processes of the two kinds apart; see choose_journal().
+//
 // At ":memory:" there is one connection, and readers take turns with writers.
 //
 // Lock order: WriterLock, NoFork, SQLite's locks, then the leaf mutexes (pool, touch log, maintenance).
@@ -21,6 +24,7 @@
 #include "base/fork.h"
 #include "base/log.h"
 #include "disk/connection.h"
+#include "disk/data_version.h"
 #include "disk/format.h"
 #include "disk/maintenance.h"
 #include "disk/reader.h"
@@ -95,14 +99,21 @@ class SqliteStore final : public Store {
   void take_down();
   bool is_at_its_path() const;
   void remember_file();
-  void open_shared();
+  // May a damaged file be moved aside? Only where all can be told.
+  bool may_restart() const { return shared_ && !options_.fail_on_corrupt; }
+  void open_shared(LogScope &log);
+  void share_nothing();
   void open_database(LogScope &log);
   void open_or_create(FileKind kind);
+  void choose_journal();
+  bool uses_wal() const;
+  [[noreturn]] void refuse_mixed_use() const;
   void find_schema_id();
+  int busy_timeout_milliseconds() const;
   std::unique_ptr<Connection> connect(bool writes) const;
   void lock_writer();
   Lookup read_with(Reader &reader, const Key &key, Want want, uint64_t held_version, double recent_enough,
-                   bool in_snapshot);
+                   uint64_t generation, bool in_snapshot);
   bool maintain();
   void checkpoint_if_due();
   void write_touches_in_batches();
@@ -112,8 +123,9 @@ class SqliteStore final : public Store {
 
   const StoreOptions options_;
   Logger &logger_;
-  std::unique_ptr<SharedFile> shared_;
-  std::vector<std::atomic<uint64_t>> private_words_;  // at ":memory:" only
+  std::unique_ptr<SharedFile> shared_;  // null at ":memory:", and where none can be had
+  std::string why_not_shared_;
+  std::vector<std::atomic<uint64_t>> private_words_;  // where there is no shared file
   std::unique_ptr<Generations> generations_;
   std::unique_ptr<WriterLock> lock_;
   int64_t schema_id_ = 0;
@@ -125,6 +137,8 @@ class SqliteStore final : public Store {
 
   std::unique_ptr<Connection> connection_;  // the writer's; used under lock_
   std::unique_ptr<Writer> writer_;
+  std::unique_ptr<Connection> data_version_connection_;
+  std::unique_ptr<DataVersion> data_version_;  // for a file without a shared one
   std::unique_ptr<Reader> memory_reader_;  // at ":memory:": on the writer's connection, under lock_
 
   std::mutex pool_mutex_;  // guards pool_; a leaf

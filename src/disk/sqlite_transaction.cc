@@ -22,6 +22,7 @@ SqliteTransaction::SqliteTransaction(SqliteStore &store) : store_(store), writer
     if (!sqlite3_get_autocommit(store_.connection_->handle())) writer_.roll_back.run();
     begin();
     open_ = true;
+    if (store_.data_version_ && store_.uses_wal()) store_.refuse_mixed_use();
     Use totals(writer_.totals);
     while (totals->step()) {
       schemas_.push_back({totals->integer(0),
@@ -46,6 +47,8 @@ void SqliteTransaction::begin() {
   for (auto pause = std::chrono::microseconds(100);; pause = std::min(2 * pause, std::chrono::microseconds(10'000))) {
     try {
       writer_.begin.run();
+      // In rollback journal mode the commit waits for those who read just now.
+      sqlite3_busy_timeout(store_.connection_->handle(), store_.busy_timeout_milliseconds());
       return;
     } catch (const Error &error) {
       if (error.status() != Status::kBusy || Clock::now() >= deadline) throw;
@@ -323,9 +326,12 @@ void SqliteTransaction::commit(const std::function<void()> &publish) {
         .bind(4, last_version_)
         .run();
   }
+  std::optional<DataVersion::OwnCommit> own_commit;
+  if (store_.data_version_) own_commit.emplace(*store_.data_version_, *store_.connection_);
   begin_generations();
   try {
     writer_.commit.run();
+    if (own_commit) own_commit->done();
   } catch (...) {
     end_generations();
     throw;

@@ -5,7 +5,7 @@ namespace {
 
 // The next odd number, unless it is odd. Never a plain store: a word that is laid out anew meanwhile must not come
 // back.
-uint64_t make_odd(std::atomic<uint64_t> &word) { return word.fetch_or(1, std::memory_order_seq_cst) | 1; }
+void make_odd(std::atomic<uint64_t> &word) { word.fetch_or(1, std::memory_order_seq_cst); }
 
 // The next even number, unless it is even. Its parity cannot change in between, see the header.
 void make_even(std::atomic<uint64_t> &word) {
@@ -14,7 +14,11 @@ void make_even(std::atomic<uint64_t> &word) {
 
 }  // namespace
 
-uint64_t Generations::begin(uint64_t hash) { return words_ ? make_odd(words_[index(hash)]) + 1 : 1; }
+uint64_t Generations::begin(uint64_t hash) {
+  if (!words_) return 1;
+  make_odd(words_[index(hash)]);
+  return next_stable(hash);
+}
 
 void Generations::end(uint64_t hash) {
   if (words_) make_even(words_[index(hash)]);

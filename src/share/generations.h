@@ -11,12 +11,17 @@
 // word: the first begin() and the first end() of a word count, the others change nothing. Hence no end() before the
 // commit is over.
 //
+// Where no memory can be shared, the words are this handle's own, and a CommitWatch says that others have committed: then
+// everything in memory is in doubt, as if all words had moved.
+//
 // Thread safety: word() from anywhere; begin() and end() under the writer lock.
 #pragma once
 
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+
+#include "share/commit_watch.h"
 
 namespace dbc {
 
@@ -25,10 +30,21 @@ class Generations {
   static constexpr size_t kWords = 65536;  // 512 KiB
 
   // `words`: kWords of them, zero at first, outliving this object; null when there is nothing to share through: then
-  // every word reads as 1, odd, and everything is asked from disk.
-  explicit Generations(std::atomic<uint64_t> *words) : words_(words) {}
+  // every word reads as 1, odd, and everything is asked from disk. `watch`: for words that are not shared.
+  explicit Generations(std::atomic<uint64_t> *words, CommitWatch *watch = nullptr) : words_(words), watch_(watch) {}
 
-  uint64_t word(uint64_t hash) const { return words_ ? words_[index(hash)].load(std::memory_order_seq_cst) : 1; }
+  // The word at this moment. With a watch it waits and may throw: not under a lock, nor inside SQLite.
+  uint64_t word(uint64_t hash) const {
+    if (watch_) [[unlikely]]
+      watch_->look();
+    return last_word(hash);
+  }
+  // The same without another look at the watch: at least as new as any word() that was given before. Never waits.
+  uint64_t last_word(uint64_t hash) const {
+    // Both parts only grow, so equal sums mean that neither has moved.
+    uint64_t doubts = watch_ ? 2 * watch_->seen() : 0;
+    return words_ ? words_[index(hash)].load(std::memory_order_seq_cst) + doubts : 1;
+  }
 
   static bool stable(uint64_t word) { return (word & 1) == 0; }
 
@@ -38,14 +54,15 @@ class Generations {
   // After the commit, or after it failed: makes the word even.
   void end(uint64_t hash);
   // Between the two: the word that end() will leave.
-  uint64_t next_stable(uint64_t hash) const { return (word(hash) | 1) + 1; }
+  uint64_t next_stable(uint64_t hash) const { return (last_word(hash) | 1) + 1; }
   // Around a commit that changes any number of keys (clear): all words.
   void begin_all();
   void end_all();
 
  private:
   static size_t index(uint64_t hash) { return hash % kWords; }
-  std::atomic<uint64_t> *words_;
+  std::atomic<uint64_t> *const words_;
+  CommitWatch *const watch_;
 };
 
 }  // namespace dbc

@@ -6,12 +6,14 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <filesystem>
 #include <random>
 #include <system_error>
 
 #include "base/fork.h"
 #include "base/status.h"
 #include "share/byte_lock.h"
+#include "share/file_system.h"
 #include "share/generations.h"
 
 namespace dbc {
@@ -53,6 +55,9 @@ SharedFile::SharedFile(const std::string &path, unsigned mode) : path_(path) {
   static_assert(std::atomic<uint64_t>::is_always_lock_free, "processes share these");
   static_assert(sizeof(std::atomic<uint64_t>) == sizeof(uint64_t));
   static_assert(sizeof(Layout) == 4096 + Generations::kWords * sizeof(uint64_t));
+  if (const char *name = network_file_system(std::filesystem::path(path).parent_path().string())) {
+    throw NoSharedFile("'" + path + "' would be on a file system of the kind " + name + ", which other machines may share");
+  }
   try {
     open_file(mode);
     // The usual file needs no lock: it has its size, which only grows, and its magic, which comes last.
@@ -147,9 +152,22 @@ void SharedFile::lay_out(bool is_new) {
 }
 
 void SharedFile::fail(const char *what, int error) const {
-  bool full = error == ENOSPC || error == EDQUOT;
-  throw Error(full ? Status::kFull : Status::kIo,
-              std::string("cannot ") + what + " '" + path_ + "': " + std::system_category().message(error));
+  std::string message = std::string("cannot ") + what + " '" + path_ + "': " + std::system_category().message(error);
+  switch (error) {
+    case ENOSPC:
+    case EDQUOT:
+      throw Error(Status::kFull, message);
+    case EACCES:
+    case EPERM:
+    case EROFS:
+    case ENODEV:  // the file system cannot map
+    case ENOLCK:
+    case ENOSYS:
+    case EOPNOTSUPP:
+      throw NoSharedFile(message);
+    default:
+      throw Error(Status::kIo, message);
+  }
 }
 
 std::atomic<uint64_t> *SharedFile::words() const { return map_->words; }

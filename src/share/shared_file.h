@@ -13,12 +13,21 @@
 #include <cstdint>
 #include <string>
 
+#include "base/status.h"
+
 namespace dbc {
+
+// Here no such file can be had, whatever is tried: no permission, a file system that cannot map, lock or share between
+// machines. (Not for what may pass: no space, no memory; nor for what somebody put in its place.)
+class NoSharedFile : public Error {
+ public:
+  explicit NoSharedFile(const std::string &message) : Error(Status::kIo, message) {}
+};
 
 class SharedFile {
  public:
   // Opens or creates the file (never through a symbolic link), with the permission bits `mode` less the umask, brings
-  // it to its size with its blocks reserved, and maps it. Throws Error(kIo / kFull) naming the path. A file of an
+  // it to its size with its blocks reserved, and maps it. Throws Error(kIo / kFull) naming the path, or NoSharedFile. A file of an
   // unknown layout, too short, or with damaged header is laid out anew (under a lock of its own, so that two openers do
   // not do it at once), with words that differ from all earlier ones where those could be read. That is safe while
   // others use the file, one between begin() and end() of its generations included: words keep being odd or even.

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <utility>
 
 namespace dbc {
 namespace {
@@ -88,6 +89,42 @@ TEST_F(GenerationsTest, AWordMovedOnDuringAWriteDoesNotComeBack) {
   EXPECT_FALSE(Generations::stable(generations_.word(7)));
   generations_.end(7);
   EXPECT_EQ(generations_.word(7), promised + 1000);
+}
+
+// Others commit as often as it is told to say.
+class ToldWatch final : public CommitWatch {
+ public:
+  void look() override {
+    ++looks;
+    if (std::exchange(commits, false)) others_committed();
+  }
+  int looks = 0;
+  bool commits = false;
+};
+
+TEST_F(GenerationsTest, WhenOthersHaveCommittedAllWordsHaveMoved) {
+  ToldWatch watch;
+  Generations generations(words_.get(), &watch);
+  uint64_t one = generations.word(7), two = generations.word(8);
+  EXPECT_EQ(generations.word(7), one);
+  watch.commits = true;
+  EXPECT_EQ(generations.last_word(7), one);
+  EXPECT_GT(generations.word(7), one);
+  EXPECT_GT(generations.last_word(8), two);
+  EXPECT_TRUE(Generations::stable(generations.word(7)));
+}
+
+TEST_F(GenerationsTest, OnlyAWordThatMustBeNewIsLookedFor) {
+  ToldWatch watch;
+  Generations generations(words_.get(), &watch);
+  watch.commits = true;
+  generations.word(7);
+  EXPECT_EQ(watch.looks, 1);
+  uint64_t promised = generations.begin(7);
+  EXPECT_EQ(generations.next_stable(7), promised);
+  generations.end(7);
+  EXPECT_EQ(generations.last_word(7), promised);
+  EXPECT_EQ(watch.looks, 1);
 }
 
 TEST(Generations, WithoutWordsNothingIsEverStable) {
