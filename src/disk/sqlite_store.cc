@@ -103,6 +103,7 @@ void SqliteStore::open(LogScope &log) {
       std::make_unique<Generations>(shared_ ? shared_->words() : private_words_.data(), data_version_.get());
   maintenance_ = std::make_unique<Maintenance>([this] { return maintain(); },
                                                std::chrono::duration<double>(options_.touch_delay_seconds));
+  check_totals();
   log.add(kInfo, [&] { return "opened " + options_.path; });
 }
 
@@ -188,6 +189,8 @@ void SqliteStore::open_or_create(FileKind kind) {
       throw Error(Status::kCorrupt, "db_path " + options_.path + " was found damaged while in use");
     }
     if (shared_->database_id() != database_id_) shared_->adopt(database_id_);
+    totals_ = std::make_unique<SharedTotals>(shared_->totals());
+    if (!totals_->adopt_boot()) totals_.reset();
     remember_file();
   } else if (!in_memory()) {
     data_version_connection_ = connect(false);
@@ -225,6 +228,20 @@ void SqliteStore::refuse_mixed_use() const {
   throw Error(Status::kBusy, "db_path " + options_.path + ": other processes see each other's changes through " +
                                  options_.path + "-dbc, which this one cannot (" + why_not_shared_ +
                                  "), so they cannot use the file together; close it there, or give this process the means");
+}
+
+void SqliteStore::check_totals() {
+  SqliteTransaction transaction(*this);
+  if (transaction.check_totals()) transaction.commit([] {});
+}
+
+// While none of ours is at work the table says what there is, so that nothing need be counted after a power cut.
+void SqliteStore::save_totals() {
+  std::optional<FileTotals> shared = totals_ ? totals_->current() : std::nullopt;
+  if (!shared || !shared->table_is_stale) return;
+  SqliteTransaction transaction(*this);
+  transaction.save_totals_in_table();
+  transaction.commit([] {});
 }
 
 void SqliteStore::find_schema_id() {
@@ -406,6 +423,22 @@ class SqliteSnapshot final : public Snapshot {
 std::unique_ptr<Snapshot> SqliteStore::snapshot() { return std::make_unique<SqliteSnapshot>(*this); }
 
 Totals SqliteStore::totals() {
+  std::optional<FileTotals> shared;
+  if (totals_) {
+    // A writer that holds the lock is about to commit, and what was before counts. One that died has left a doubt.
+    if (totals_->in_doubt() && lock_->try_lock_for(std::chrono::seconds(0))) {
+      lock_->unlock();
+      return SqliteTransaction(*this).totals();
+    }
+    shared = totals_->current();
+    if (!shared) return SqliteTransaction(*this).totals();
+    Totals sum;
+    for (size_t i = 0; i < shared->count; ++i) {
+      sum.items += shared->schemas[i].items;
+      sum.bytes += shared->schemas[i].bytes;
+    }
+    return sum;
+  }
   Lease reader(*this);
   return reader->totals();
 }
@@ -456,6 +489,7 @@ void SqliteStore::tidy() {
 void SqliteStore::flush() {
   write_touches_in_batches();
   tidy();
+  save_totals();
 }
 
 // On the maintenance thread, so a failure is told in the log, by the next call.
@@ -463,6 +497,7 @@ bool SqliteStore::maintain() {
   try {
     write_touches_in_batches();
     tidy();
+    save_totals();
     checkpoint_if_due();
     return true;
   } catch (const std::exception &error) {
@@ -485,8 +520,8 @@ void SqliteStore::checkpoint_if_due() {
 }
 
 // At the end of a commit, under the writer lock.
-void SqliteStore::after_commit(bool misplaced) noexcept {
-  if (misplaced) maintenance_->request(false);
+void SqliteStore::after_commit(bool wants_maintenance) noexcept {
+  if (wants_maintenance) maintenance_->request(false);
   int pages = wal_pages_.load(std::memory_order_relaxed);
   if (pages < kCheckpointPages) return;
   if (pages < kUrgentCheckpointPages) {
@@ -515,6 +550,7 @@ void SqliteStore::close(LogScope &log) {
   std::exception_ptr error;
   try {
     write_touches_in_batches();
+    save_totals();
   } catch (...) {
     error = std::current_exception();
   }

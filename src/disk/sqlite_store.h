@@ -109,6 +109,8 @@ class SqliteStore final : public Store {
   bool uses_wal() const;
   [[noreturn]] void refuse_mixed_use() const;
   void find_schema_id();
+  void check_totals();
+  void save_totals();
   int busy_timeout_milliseconds() const;
   std::unique_ptr<Connection> connect(bool writes) const;
   void lock_writer();
@@ -118,7 +120,7 @@ class SqliteStore final : public Store {
   void checkpoint_if_due();
   void write_touches_in_batches();
   void tidy();
-  void after_commit(bool misplaced) noexcept;
+  void after_commit(bool wants_maintenance) noexcept;
   void checkpoint();
 
   const StoreOptions options_;
@@ -127,6 +129,7 @@ class SqliteStore final : public Store {
   std::string why_not_shared_;
   std::vector<std::atomic<uint64_t>> private_words_;  // where there is no shared file
   std::unique_ptr<Generations> generations_;
+  std::unique_ptr<SharedTotals> totals_;  // null where nothing is shared
   std::unique_ptr<WriterLock> lock_;
   int64_t schema_id_ = 0;
   uint64_t database_id_ = 0;

@@ -23,19 +23,68 @@ SqliteTransaction::SqliteTransaction(SqliteStore &store) : store_(store), writer
     begin();
     open_ = true;
     if (store_.data_version_ && store_.uses_wal()) store_.refuse_mixed_use();
-    Use totals(writer_.totals);
-    while (totals->step()) {
-      schemas_.push_back({totals->integer(0),
-                          {totals->unsigned_integer(1), totals->unsigned_integer(2)},
-                          totals->unsigned_integer(3),
-                          false});
-      last_version_ = std::max(last_version_, totals->unsigned_integer(3));
-    }
+    load_totals();
   } catch (...) {
     roll_back();
     end();
     throw;
   }
+}
+
+// See SharedTotals. Without it, the counts are in the table of schema versions, always.
+void SqliteTransaction::load_totals() {
+  if (!store_.totals_) return load_saved_totals();
+  if (store_.totals_->in_doubt()) settle_totals(*store_.totals_);
+  std::optional<FileTotals> shared = store_.totals_->current();
+  if (!shared) return load_saved_totals();
+  last_version_ = shared->last_version;
+  table_is_stale_ = shared->table_is_stale;
+  schemas_.reserve(shared->count);
+  for (size_t i = 0; i < shared->count; ++i) {
+    const FileTotals::Schema &schema = shared->schemas[i];
+    schemas_.push_back({schema.id, {schema.items, schema.bytes}});
+  }
+}
+
+// A writer died between preparing its counts and settling them.
+void SqliteTransaction::settle_totals(SharedTotals &shared) {
+  std::optional<FileTotals> prepared = shared.prepared();
+  if (!prepared) return shared.forget();
+  shared.settle(happened(*prepared));
+}
+
+bool SqliteTransaction::happened(const FileTotals &totals) {
+  Statement &evidence = totals.evidence != 0 ? writer_.version_of : writer_.last_saved_version;
+  Use use(evidence);
+  if (totals.evidence != 0) evidence.bind(1, totals.evidence);
+  return evidence.step() && evidence.unsigned_integer(0) == totals.last_version;
+}
+
+void SqliteTransaction::load_saved_totals() {
+  {
+    Use totals(writer_.totals);
+    while (totals->step()) {
+      schemas_.push_back({totals->integer(0), {totals->unsigned_integer(1), totals->unsigned_integer(2)}});
+      last_version_ = std::max(last_version_, totals->unsigned_integer(3));
+    }
+  }
+  {
+    Use stale(writer_.totals_are_stale);
+    table_is_stale_ = stale->step() && stale->integer(0) != 0;
+  }
+  if (table_is_stale_) count_again();
+}
+
+// The one scan there is: after a power cut, or when the shared file was lost.
+void SqliteTransaction::count_again() {
+  for (SchemaTotals &schema : schemas_) schema.totals = {};
+  Use count(writer_.count_again);
+  while (count->step()) {
+    SchemaTotals &schema = totals_of(count->integer(0));
+    schema.totals = {count->unsigned_integer(1), static_cast<uint64_t>(count->real(2))};
+    last_version_ = std::max(last_version_, count->unsigned_integer(3));
+  }
+  must_save_ = true;
 }
 
 // Waits for foreign programs (all of ours queue at the writer lock) without being in SQLite, so that fork() does not wait too.
@@ -99,7 +148,7 @@ std::optional<SqliteTransaction::Row> SqliteTransaction::find(const Key &key) {
 SqliteTransaction::SchemaTotals &SqliteTransaction::totals_of(int64_t schema_id) {
   for (SchemaTotals &schema : schemas_) {
     if (schema.id == schema_id) {
-      schema.changed = true;
+      totals_changed_ = true;
       return schema;
     }
   }
@@ -114,6 +163,7 @@ void SqliteTransaction::subtract(Totals *totals, const Row &row) {
 
 void SqliteTransaction::erase_row(const Row &row, std::string_view key) {
   SchemaTotals &schema = totals_of(row.schema_id);
+  if (row.id == last_put_) last_put_ = 0;
   writer_.erase_item.bind(1, row.id).run();
   writer_.erase_usage.bind(1, row.id).run();
   writer_.erase_order.bind(1, row.recorded).bind(2, key).run();
@@ -145,7 +195,7 @@ Transaction::Written SqliteTransaction::put(const Key &key, std::string_view val
     id = row->id;
     run_with_fields(writer_.update_item.bind(1, id));
     // Earlier than the order knows: it must follow, else the recorded time would be later than the true one.
-    if (timestamp > row->recorded) misplaced_ = true;
+    if (timestamp > row->recorded) wants_maintenance_ = true;
     row->version = version;
     if (timestamp < row->recorded) record(*row, key.text, timestamp);
   } else {
@@ -155,6 +205,7 @@ Transaction::Written SqliteTransaction::put(const Key &key, std::string_view val
   }
   schema.totals.items += 1;
   schema.totals.bytes += value.size();
+  last_put_ = id;
   return {id, version};
 }
 
@@ -316,26 +367,73 @@ void SqliteTransaction::end_generations() {
   }
 }
 
+// The counts go into the shared file if a put is there to be the evidence, else into the table.
+void SqliteTransaction::prepare_totals() {
+  SharedTotals *shared = store_.totals_.get();
+  bool fits = shared && schemas_.size() <= FileTotals::kMostSchemas;
+  if (!fits) must_save_ = true;
+  bool save = must_save_ || last_put_ == 0;
+  // Only said once: until somebody saves them for a power cut's sake, the counts in the table are old.
+  bool stale = !must_save_ && (table_is_stale_ || !save);
+  if (stale && !table_is_stale_) wants_maintenance_ = true;
+  if (stale != table_is_stale_) writer_.set_totals_are_stale.bind(1, int64_t{stale}).run();
+  if (save) {
+    ++last_version_;  // evidence too
+    for (const SchemaTotals &schema : schemas_) {
+      writer_.save_totals.bind(1, schema.id)
+          .bind(2, schema.totals.items)
+          .bind(3, schema.totals.bytes)
+          .bind(4, last_version_)
+          .run();
+    }
+  }
+  if (!shared) return;
+  if (!fits) return shared->forget();
+  FileTotals next;
+  next.last_version = last_version_;
+  next.evidence = save ? 0 : last_put_;
+  next.table_is_stale = stale;
+  next.count = schemas_.size();
+  for (size_t i = 0; i < next.count; ++i) {
+    next.schemas[i] = {schemas_[i].id, schemas_[i].totals.items, schemas_[i].totals.bytes};
+  }
+  shared->prepare(next);
+}
+
+bool SqliteTransaction::check_totals() {
+  if (SharedTotals *shared = store_.totals_.get()) {
+    std::optional<FileTotals> current = shared->current();
+    if (current && !happened(*current)) {
+      shared->forget();
+      current.reset();
+      schemas_.clear();
+      last_version_ = 0;
+      load_saved_totals();
+    }
+    if (!current) totals_changed_ = must_save_ = true;
+  }
+  bool known = std::any_of(schemas_.begin(), schemas_.end(),
+                           [this](const SchemaTotals &schema) { return schema.id == store_.schema_id_; });
+  if (!known) {
+    schemas_.push_back({store_.schema_id_, {}});
+    totals_changed_ = true;
+  }
+  return totals_changed_;
+}
+
 void SqliteTransaction::commit(const std::function<void()> &publish) {
   // A failure up to here leaves the transaction to the destructor.
-  for (SchemaTotals &schema : schemas_) {
-    if (!schema.changed) continue;
-    writer_.save_totals.bind(1, schema.id)
-        .bind(2, schema.totals.items)
-        .bind(3, schema.totals.bytes)
-        .bind(4, last_version_)
-        .run();
-  }
-  std::optional<DataVersion::OwnCommit> own_commit;
-  if (store_.data_version_) own_commit.emplace(*store_.data_version_, *store_.connection_);
+  if (totals_changed_) prepare_totals();
+  SharedTotals *shared = totals_changed_ ? store_.totals_.get() : nullptr;
   begin_generations();
   try {
     writer_.commit.run();
-    if (own_commit) own_commit->done();
   } catch (...) {
     end_generations();
+    if (shared) shared->settle(false);
     throw;
   }
+  if (shared) shared->settle(true);
   // It is done. Whatever happens from here on, the generations are settled and the next writer is let in.
   open_ = false;
   struct Ending {
@@ -344,7 +442,7 @@ void SqliteTransaction::commit(const std::function<void()> &publish) {
       self.end_generations();
       self.store_.touches_.done(true);
       if (self.cleared_) self.store_.touches_.clear();
-      self.store_.after_commit(self.misplaced_);
+      self.store_.after_commit(self.wants_maintenance_);
       self.end();
     }
   } ending{*this};

@@ -27,6 +27,11 @@ class SqliteTransaction final : public Transaction {
   uint64_t erase_other_schemas() override;
   void clear() override;
   size_t write_touches(size_t most) override;
+  // Has the counts written to the table of schema versions, so that they need not be counted after a power cut.
+  void save_totals_in_table() { totals_changed_ = must_save_ = true; }
+  // On open: do the counts that are shared belong to this file, and do all know this handle's schema version? Says whether
+  // there is something to commit.
+  bool check_totals();
   // Records anew those of the next `candidates` for eviction that have moved on; returns how many.
   size_t tidy(size_t candidates);
   Totals totals() const override;
@@ -37,8 +42,6 @@ class SqliteTransaction final : public Transaction {
   struct SchemaTotals {
     int64_t id;
     Totals totals;
-    uint64_t last_version;
-    bool changed;
   };
   // A row of `item`, with the times that `usage` may hold.
   struct Row {
@@ -56,6 +59,13 @@ class SqliteTransaction final : public Transaction {
   void erase_row(const Row &row, std::string_view key);
   void record(const Row &row, std::string_view key, double timestamp);
   SchemaTotals &totals_of(int64_t schema_id);
+  void load_totals();
+  void load_saved_totals();
+  void count_again();
+  void settle_totals(SharedTotals &shared);
+  bool happened(const FileTotals &totals);
+  void save_totals();
+  void prepare_totals();
   void begin_generations();
   void end_generations();
   void begin();
@@ -67,10 +77,14 @@ class SqliteTransaction final : public Transaction {
   Writer &writer_;
   std::vector<SchemaTotals> schemas_;
   uint64_t last_version_ = 0;
+  int64_t last_put_ = 0;         // id of the item that has last_version_; 0: none, or it was taken out again
+  bool totals_changed_ = false;  // counts or last_version_
+  bool table_is_stale_ = false;  // as SharedTotals knows it
+  bool must_save_ = false;       // in the table, whatever else would do
   std::vector<uint64_t> changed_;  // hashes of the keys whose items changed
   bool all_changed_ = false;
   bool cleared_ = false;
-  bool misplaced_ = false;  // an overwrite has left the order behind
+  bool wants_maintenance_ = false;  // the order or the saved counts have fallen behind
   bool open_ = false;
 };
 

@@ -13,6 +13,13 @@ struct Writer {
         roll_back(c, "ROLLBACK"),  // prepared: undoing must not need memory
         totals(c, "SELECT id, items, bytes, last_version FROM schema_version"),
         save_totals(c, "UPDATE schema_version SET items = ?2, bytes = ?3, last_version = ?4 WHERE id = ?1"),
+        totals_are_stale(c, "SELECT value FROM meta WHERE name = 'totals_are_stale'"),
+        set_totals_are_stale(c,
+                             "INSERT INTO meta VALUES('totals_are_stale', ?1) "
+                             "ON CONFLICT(name) DO UPDATE SET value = ?1 WHERE value <> ?1"),
+        count_again(c, "SELECT schema_id, count(*), total(size), max(version) FROM item GROUP BY schema_id"),
+        version_of(c, "SELECT version FROM item WHERE id = ?1"),
+        last_saved_version(c, "SELECT max(last_version) FROM schema_version"),
         find(c,
              "SELECT item.id, item.version, item.schema_id, item.size, " DBC_LAST_ACCESS ", " DBC_RECORDED
              " FROM item LEFT JOIN usage ON usage.id = item.id WHERE item.key = ?1"),
@@ -63,7 +70,7 @@ struct Writer {
         clear_order(c, "DELETE FROM eviction_order") {}
 
   Statement begin, commit, roll_back;
-  Statement totals, save_totals;
+  Statement totals, save_totals, totals_are_stale, set_totals_are_stale, count_again, version_of, last_saved_version;
   Statement find, insert_item, insert_order, update_item, erase_item, erase_usage, erase_order;
   Statement oldest, move_order, set_usage, set_back, touch, first_touch, misplaced, expired;
   Statement erase_other_order, erase_other_usage, erase_other_items, clear_items, clear_usage, clear_order;

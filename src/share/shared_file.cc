@@ -21,7 +21,7 @@ namespace {
 
 // "dbcfile1" in little-endian order: another byte order is another layout.
 constexpr uint64_t kMagic = 0x31656c6966636264;
-constexpr uint64_t kLayoutVersion = 1;
+constexpr uint64_t kLayoutVersion = 2;
 
 // An even step that takes a word past every value anyone may remember: words grow by 2 a write, so one that was laid
 // out anew never meets its past. Random, so that words that were lost and began at zero again differ from the last time
@@ -43,6 +43,7 @@ struct SharedFile::Layout {
   std::atomic<uint64_t> incarnation;
   std::atomic<uint64_t> damaged_database;
   alignas(64) std::atomic<uint64_t> waiting;  // stored to while others read the words above
+  alignas(64) SharedTotals::Area totals;
   alignas(4096) std::atomic<uint64_t> words[Generations::kWords];
 
   bool sound() const {
@@ -146,6 +147,7 @@ void SharedFile::lay_out(bool is_new) {
   }
   map_->database_id.store(0);
   map_->waiting.store(0);
+  SharedTotals(&map_->totals).forget();
   map_->layout_version.store(kLayoutVersion);
   map_->word_count.store(Generations::kWords);
   map_->magic.store(kMagic, std::memory_order_release);
@@ -172,6 +174,7 @@ void SharedFile::fail(const char *what, int error) const {
 
 std::atomic<uint64_t> *SharedFile::words() const { return map_->words; }
 std::atomic<uint64_t> *SharedFile::waiting() const { return &map_->waiting; }
+SharedTotals::Area *SharedFile::totals() const { return &map_->totals; }
 
 uint64_t SharedFile::database_id() const { return map_->database_id.load(); }
 
@@ -179,6 +182,7 @@ void SharedFile::adopt(uint64_t database_id) {
   uint64_t step = large_even_step();
   // No writer is at work: an odd word was left by a dead one. The addition is atomic for the sake of lay_out().
   for (std::atomic<uint64_t> &word : map_->words) word.fetch_add(step + (word.load() & 1));
+  SharedTotals(&map_->totals).forget();
   map_->database_id.store(database_id);  // last: who dies before leaves it to be done again
 }
 

@@ -13,6 +13,8 @@
 #include <cstdint>
 #include <string>
 
+#include "share/shared_totals.h"
+
 #include "base/status.h"
 
 namespace dbc {
@@ -41,6 +43,8 @@ class SharedFile {
   std::atomic<uint64_t> *words() const;
   // For WriterLock.
   std::atomic<uint64_t> *waiting() const;
+  // For SharedTotals.
+  SharedTotals::Area *totals() const;
 
   // Which database the words speak of: a random number that the database stores too. 0: not said yet. If the two
   // differ, the file beside was left by another database: adopt() makes every word differ from all earlier ones, and

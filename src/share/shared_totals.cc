@@ -1,0 +1,111 @@
+#include "share/shared_totals.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <string_view>
+#include <tuple>
+
+#include "base/hash.h"
+
+namespace dbc {
+namespace {
+
+// A number for this boot of the machine; 0 where there is none to be had.
+uint64_t read_boot() {
+  int descriptor = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) return 0;
+  char text[64];
+  ssize_t size;
+  do {
+    size = read(descriptor, text, sizeof text);
+  } while (size < 0 && errno == EINTR);
+  close(descriptor);
+  return size < 36 ? 0 : hash_bytes({text, static_cast<size_t>(size)}) | 1;
+}
+
+template <typename Words>
+uint64_t checksum_of(const Words &words, uint64_t sequence) {
+  return hash_bytes({reinterpret_cast<const char *>(words.data()), sizeof words}, sequence);
+}
+
+using Words = std::array<uint64_t, std::tuple_size_v<decltype(SharedTotals::Area::Bank::words)>>;
+
+}  // namespace
+
+bool SharedTotals::adopt_boot() {
+  uint64_t boot = read_boot();
+  if (boot == 0 || area_->boot.load() != boot) {
+    forget();
+    area_->boot.store(boot);
+  }
+  return boot != 0;
+}
+
+std::optional<FileTotals> SharedTotals::read(uint64_t sequence) const {
+  const Area::Bank &bank = area_->banks[sequence & 1];
+  Words words;
+  for (size_t i = 0; i < words.size(); ++i) words[i] = bank.words[i].load(std::memory_order_relaxed);
+  if (bank.sequence.load(std::memory_order_relaxed) != sequence) return std::nullopt;
+  if (bank.checksum.load(std::memory_order_relaxed) != checksum_of(words, sequence)) return std::nullopt;
+  FileTotals totals;
+  totals.last_version = words[0];
+  totals.evidence = static_cast<int64_t>(words[1]);
+  totals.table_is_stale = words[2] != 0;
+  totals.count = words[3];
+  if (totals.count > FileTotals::kMostSchemas) return std::nullopt;
+  for (size_t i = 0; i < totals.count; ++i) {
+    totals.schemas[i] = {static_cast<int64_t>(words[3 * i + 4]), words[3 * i + 5], words[3 * i + 6]};
+  }
+  return totals;
+}
+
+void SharedTotals::write(uint64_t sequence, const FileTotals &totals) {
+  Words words{};
+  words[0] = totals.last_version;
+  words[1] = static_cast<uint64_t>(totals.evidence);
+  words[2] = totals.table_is_stale ? 1 : 0;
+  words[3] = totals.count;
+  for (size_t i = 0; i < totals.count; ++i) {
+    words[3 * i + 4] = static_cast<uint64_t>(totals.schemas[i].id);
+    words[3 * i + 5] = totals.schemas[i].items;
+    words[3 * i + 6] = totals.schemas[i].bytes;
+  }
+  Area::Bank &bank = area_->banks[sequence & 1];
+  for (size_t i = 0; i < words.size(); ++i) bank.words[i].store(words[i], std::memory_order_relaxed);
+  bank.sequence.store(sequence, std::memory_order_relaxed);
+  bank.checksum.store(checksum_of(words, sequence), std::memory_order_relaxed);
+}
+
+std::optional<FileTotals> SharedTotals::current() const {
+  // A bank is written anew two commits after it became current, so that who reads it meanwhile must try again.
+  for (int attempt = 0; attempt < 100; ++attempt) {
+    uint64_t state = area_->state.load(std::memory_order_acquire);
+    if (state >> 1 == 0) return std::nullopt;
+    std::optional<FileTotals> totals = read(state >> 1);
+    std::atomic_thread_fence(std::memory_order_acquire);
+    if (totals || area_->state.load(std::memory_order_relaxed) >> 1 == state >> 1) return totals;
+  }
+  return std::nullopt;
+}
+
+std::optional<FileTotals> SharedTotals::prepared() const { return read(sequence() + 1); }
+
+void SharedTotals::prepare(const FileTotals &totals) {
+  uint64_t current = sequence();  // 0: unknown so far, and so it stays if the commit does not happen
+  write(current + 1, totals);
+  area_->state.store(current << 1 | 1);
+}
+
+void SharedTotals::settle(bool committed) {
+  if (in_doubt()) area_->state.store((sequence() + (committed ? 1 : 0)) << 1);
+}
+
+void SharedTotals::set(const FileTotals &totals) {
+  uint64_t next = sequence() + 1;
+  write(next, totals);
+  area_->state.store(next << 1);
+}
+
+}  // namespace dbc

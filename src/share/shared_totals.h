@@ -1,0 +1,77 @@
+// SharedTotals: how many items a database holds, of how many bytes, and the last version given out, where all processes see it.
+//
+// Keeping the counts in the database costs every put a page of its own, in the WAL, for 24 bytes. Here they cost nothing; but
+// then a commit and its counts are two things, and a writer may die between them. So a writer first prepares the counts that
+// its commit will make true, with a piece of evidence: a row that has a certain version only if the commit happened. Whoever has
+// the writer lock next and finds counts still prepared looks at the evidence, and settles.
+//
+// Where the counts are unknown (another boot of the machine, another database, damage), they are read or counted again.
+//
+// Thread safety: current() and in_doubt() from anywhere; all else under the writer lock.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+
+namespace dbc {
+
+struct FileTotals {
+  static constexpr size_t kMostSchemas = 4;
+  struct Schema {
+    int64_t id = 0;
+    uint64_t items = 0;
+    uint64_t bytes = 0;
+  };
+  uint64_t last_version = 0;
+  // The id of the item that has `last_version`; 0: the table of schema versions has it.
+  int64_t evidence = 0;
+  // The database says that the counts in its table are not to be believed, so that a put need not say it again.
+  bool table_is_stale = false;
+  size_t count = 0;  // of the schemas below
+  std::array<Schema, kMostSchemas> schemas;
+};
+
+class SharedTotals {
+ public:
+  // Lies in shared memory. Zeros mean that nothing is known; any other bytes are safe, and nearly all are found out.
+  struct Area {
+    struct Bank {
+      std::array<std::atomic<uint64_t>, 4 + 3 * FileTotals::kMostSchemas> words;
+      std::atomic<uint64_t> sequence;
+      std::atomic<uint64_t> checksum;
+    };
+    std::atomic<uint64_t> boot;   // which boot of the machine wrote this
+    std::atomic<uint64_t> state;  // the sequence number of the current bank, times two; plus one while another is prepared
+    std::array<Bank, 2> banks;  // the one with an even and the one with an odd sequence number
+  };
+
+  explicit SharedTotals(Area *area) : area_(area) {}
+
+  // Forgets what another boot of the machine left: the database may have lost commits since. False where boots cannot be told
+  // apart: then this is not to be used.
+  bool adopt_boot();
+
+  // Nothing when unknown. While in doubt, the counts before the commit that was prepared.
+  std::optional<FileTotals> current() const;
+  bool in_doubt() const { return (area_->state.load() & 1) != 0; }
+
+  // In doubt: what the commit was to make true; nothing when that is damaged.
+  std::optional<FileTotals> prepared() const;
+  void prepare(const FileTotals &totals);
+  void settle(bool committed);  // unless there is no doubt
+
+  void set(const FileTotals &totals);
+  void forget() { area_->state.store(0); }
+
+ private:
+  std::optional<FileTotals> read(uint64_t sequence) const;
+  void write(uint64_t sequence, const FileTotals &totals);
+  uint64_t sequence() const { return area_->state.load() >> 1; }
+
+  Area *const area_;
+};
+
+}  // namespace dbc
