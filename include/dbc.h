@@ -113,8 +113,26 @@ typedef enum dbc_option {
   DBC_LOG_LEVEL = 11,              /* [u64] a dbc_log_level, default DBC_LOG_INFO; matters with a callback only */
   DBC_ON_CORRUPT = 12,             /* [u64] a dbc_on_corrupt, default DBC_ON_CORRUPT_RESTART */
   DBC_TOUCH_DELAY_SECONDS = 13,    /* [double] default 1, > 0, at most 3600: how long the file may lag behind in access times */
-  DBC_FILE_MODE = 14               /* [u64] default 0600: permission bits of files that are created */
+  DBC_FILE_MODE = 14,              /* [u64] default 0600: permission bits of files that are created */
+  DBC_WRITE_MODE = 15,             /* [u64] a dbc_write_mode, default DBC_WRITE_THROUGH */
+  DBC_WRITE_BEHIND_ITEMS = 16,     /* [u64] default 1000, from 1 to 1 000 000: how many puts may wait to be committed */
+  DBC_WRITE_BEHIND_SIZE_BYTES = 17, /* [u64] default 8 MiB, at least 1: the sum of their value sizes */
+  DBC_WRITE_BEHIND_DELAY_SECONDS = 18 /* [double] default 0.1, > 0, at most 3600: how long one may wait */
 } dbc_option;
+
+/* When a put is acknowledged. */
+typedef enum dbc_write_mode {
+  /* When it is committed to the file. Puts of several threads at once share a transaction. */
+  DBC_WRITE_THROUGH = 0,
+  /* When it is in a bounded buffer in memory. This handle sees it at once; other handles, and the limits on disk, when a thread
+   * of the library has committed it, in the order of the puts, many in one transaction: after DBC_WRITE_BEHIND_DELAY_SECONDS at
+   * the latest, and sooner as the buffer fills. A full buffer makes callers wait; nothing is dropped. When the commits
+   * fail (dbc_put gives the error once the buffer is full), what the buffer holds is kept and tried again.
+   * dbc_flush waits for everything, and reports errors; dbc_close flushes. dbc_put_many and every removal
+   * commit what waits, and then themselves. A crash or a kill loses at most the buffer. Puts that another handle makes to the
+   * same key meanwhile are overwritten at the commit. A child made by fork() has none of its parent's buffer. */
+  DBC_WRITE_BEHIND = 1
+} dbc_write_mode;
 
 /* What a commit survives. In every mode a killed process loses nothing that a call had acknowledged. */
 typedef enum dbc_durability {

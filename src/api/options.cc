@@ -38,6 +38,12 @@ constexpr Unsigned kUnsigned[] = {
      [](dbc_options &o, uint64_t v) { o.store.fail_on_corrupt = v == DBC_ON_CORRUPT_FAIL; }},
     {DBC_FILE_MODE, "file_mode", 0, 0777,
      [](dbc_options &o, uint64_t v) { o.store.file_mode = static_cast<unsigned>(v); }},
+    {DBC_WRITE_MODE, "write_mode", DBC_WRITE_THROUGH, DBC_WRITE_BEHIND,
+     [](dbc_options &o, uint64_t v) { o.cache.write_behind = v == DBC_WRITE_BEHIND; }},
+    {DBC_WRITE_BEHIND_ITEMS, "write_behind_items", 1, 1'000'000,
+     [](dbc_options &o, uint64_t v) { o.cache.write_behind_items = v; }},
+    {DBC_WRITE_BEHIND_SIZE_BYTES, "write_behind_size_bytes", 1, kMost,
+     [](dbc_options &o, uint64_t v) { o.cache.write_behind_size_bytes = v; }},
 };
 
 struct Real {
@@ -59,6 +65,8 @@ constexpr Real kReal[] = {
      [](dbc_options &o, double v) { o.store.busy_timeout_seconds = v; }},
     {DBC_TOUCH_DELAY_SECONDS, "touch_delay_seconds", 0, 3600, true,
      [](dbc_options &o, double v) { o.store.touch_delay_seconds = v; }},
+    {DBC_WRITE_BEHIND_DELAY_SECONDS, "write_behind_delay_seconds", 0, 3600, true,
+     [](dbc_options &o, double v) { o.cache.write_behind_delay_seconds = v; }},
 };
 
 std::string number(double value) {

@@ -1,8 +1,8 @@
 // Item: one state of one key, as both tiers and the callers of the library see it. Header, key and value share one
 // allocation; a dbc_value of the C ABI is an Item.
 //
-// Thread safety: key, value, version, id and size never change. The timestamp, the generation and the marks are atomic. What
-// only the memory tier uses is guarded by the memory tier's mutex and says so.
+// Thread safety: key, value, version and size never change; the id is set at most once more. The timestamp, the generation and the
+// marks are atomic. What only the memory tier uses is guarded by the memory tier's mutex and says so.
 #pragma once
 
 #include <atomic>
@@ -19,7 +19,7 @@ class Item {
  public:
   struct Fields {
     uint64_t version = 0;     // unique in the file, never reused, grows with every put
-    int64_t id = 0;           // the row on disk
+    int64_t id = 0;           // the row on disk; 0: none yet
     double timestamp = 0;     // last access
     uint64_t generation = 0;  // the generation word of the key that this state was read or written under
     uint64_t size = 0;        // bytes of the value as given, also when the item holds no bytes
@@ -43,7 +43,8 @@ class Item {
   char *writable_value() { return data(); }
 
   uint64_t version() const { return version_; }
-  int64_t id() const { return id_; }
+  int64_t id() const { return id_.load(); }
+  void set_id(int64_t id) { id_.store(id); }  // when it gets a row
   uint64_t size() const { return size_; }
   bool text() const { return text_; }
 
@@ -67,7 +68,7 @@ class Item {
 
   const uint64_t hash_;
   const uint64_t version_;
-  const int64_t id_;
+  std::atomic<int64_t> id_;
   const uint64_t size_;
   const uint32_t stored_bytes_;
   std::atomic<uint32_t> references_{1};

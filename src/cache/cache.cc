@@ -21,18 +21,35 @@ Cache::Cache(const CacheOptions &options, const OpenStore &open_store)
     if (error.status() == Status::kCorrupt) store_->report_damage();
     throw;
   }
+  if (options_.write_behind && store_->can_reserve()) {
+    buffer_ = std::make_unique<WriteBuffer>(options_.write_behind_items, options_.write_behind_size_bytes);
+    buffer_thread_ = std::make_unique<Maintenance>(
+        [this] {
+          try {
+            commit_buffer();
+            return true;
+          } catch (const std::exception &error) {
+            logger_.defer(kWarning, "puts could not be committed yet: ", error.what());
+            return false;
+          }
+        },
+        std::chrono::duration<double>(options_.write_behind_delay_seconds));
+  } else if (options_.write_behind) {
+    log.add(kWarning, [] { return "write-behind needs the file that processes share; puts are written through"; });
+  }
   log.postpone();
 }
 
 void Cache::enforce_on_open(LogScope &log) {
   std::unique_ptr<Transaction> transaction = store_->begin();
-  std::vector<Removed> removed;
+  std::vector<DiskEviction> evicted;
   uint64_t discarded = transaction->erase_other_schemas();
-  uint64_t evicted = evict_from_disk(*transaction, &removed, log);
-  if (discarded + evicted > 0) {
+  evict_from_disk(*transaction, &evicted);
+  if (discarded + evicted.size() > 0) {
     transaction->commit([] {});
     statistics_.add(Counter::kDiscarded, static_cast<int64_t>(discarded));
-    statistics_.add(Counter::kDiskEvictions, static_cast<int64_t>(evicted));
+    statistics_.add(Counter::kDiskEvictions, static_cast<int64_t>(evicted.size()));
+    tell_disk_evictions(evicted, log);
   }
   if (discarded > 0) {
     log.add(kInfo, [&] { return "open: removed " + std::to_string(discarded) + " items of another schema version"; });
@@ -42,14 +59,25 @@ void Cache::enforce_on_open(LogScope &log) {
 void Cache::close() {
   LogScope log(logger_);
   log.add(kTrace, [] { return "close()"; });
+  std::exception_ptr error;
+  if (buffer_) {
+    buffer_thread_->stop();
+    try {
+      commit_buffer();
+    } catch (...) {
+      error = std::current_exception();
+    }
+  }
   std::vector<ItemRef> removed;
   memory_.clear(&removed);
   store_->close(log);
+  if (error) std::rethrow_exception(error);
 }
 
 void Cache::clear() {
   LogScope log(logger_);
   log.add(kTrace, [] { return "clear()"; });
+  commit_buffer();
   std::vector<ItemRef> left;
   std::unique_ptr<Transaction> transaction = store_->begin();
   uint64_t items = transaction->totals().items;
@@ -77,6 +105,7 @@ void Cache::clear_memory() {
 void Cache::flush() {
   LogScope log(logger_);
   log.add(kTrace, [] { return "flush()"; });
+  commit_buffer();
   store_->flush();
   log.add(kTrace, [] { return "flush(): done"; });
 }
@@ -85,6 +114,7 @@ uint64_t Cache::purge_expired(const double *timestamp) {
   LogScope log(logger_);
   log.add(kTrace, [] { return "purge_expired()"; });
   double time = timestamp ? *timestamp : now();
+  commit_buffer();
   std::vector<Removed> removed;
   std::vector<ItemRef> left, cascaded;
   std::unique_ptr<Transaction> transaction = store_->begin();
@@ -113,9 +143,14 @@ uint64_t Cache::purge_expired(const double *timestamp) {
   return removed.size();
 }
 
+Totals Cache::disk_totals() {
+  commit_buffer();
+  return store_->totals();
+}
+
 StatisticsSnapshot Cache::statistics() {
   StatisticsSnapshot s{};
-  Totals disk = store_->totals();
+  Totals disk = disk_totals();
   memory_.totals(&s.current_memory_items, &s.memory_bytes);
   s.current_disk_items = disk.items;
   s.disk_bytes = disk.bytes;
@@ -147,6 +182,13 @@ std::vector<Key> Cache::keys_of(const std::vector<Removed> &removed) {
   return keys;
 }
 
+std::vector<Key> Cache::keys_of(const std::vector<DiskEviction> &evicted) {
+  std::vector<Key> keys;
+  keys.reserve(evicted.size());
+  for (const DiskEviction &eviction : evicted) keys.emplace_back(eviction.item.key, eviction.item.hash);
+  return keys;
+}
+
 // After a commit, so it does not throw: where memory is too short to take an item out, the item stays with its old generation,
 // under which it answers nothing before the disk has confirmed it.
 void Cache::erase_from_memory(std::span<const Key> keys, std::vector<ItemRef> *left) noexcept {
@@ -156,6 +198,14 @@ void Cache::erase_from_memory(std::span<const Key> keys, std::vector<ItemRef> *l
     } catch (const std::bad_alloc &) {
       logger_.defer(kWarning, "memory is short: an item stays in the memory tier unused");
     }
+  }
+}
+
+void Cache::erase_version_from_memory(const Key &key, uint64_t version, std::vector<ItemRef> *left) noexcept {
+  try {
+    if (ItemRef erased = memory_.erase(key, version)) left->push_back(std::move(erased));
+  } catch (const std::bad_alloc &) {
+    logger_.defer(kWarning, "memory is short: an item stays in the memory tier unused");
   }
 }
 

@@ -7,14 +7,15 @@
 // Coherence: an item in memory answers only while the generation of its key is the one it was loaded under; otherwise its
 // version is compared with the one on disk first. So an answer is never older than the beginning of the call, whoever wrote.
 //
-// Thread safety: all functions from any thread, but close() once and last, when no other runs. Lock order: the store's
-// writer lock, then leaf mutexes. Log lines are delivered at the end of each function, when no lock is held.
+// Thread safety: all functions from any thread, but close() once and last, when no other runs. Lock order: buffer_mutex_, the
+// store's writer lock, then leaf mutexes. Log lines are delivered at the end of each function, when no lock is held.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -24,7 +25,10 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "cache/dropped_list.h"
+#include "cache/group_commit.h"
 #include "cache/statistics.h"
+#include "cache/write_buffer.h"
+#include "disk/maintenance.h"
 #include "disk/store.h"
 #include "memory/memory_tier.h"
 
@@ -39,6 +43,10 @@ struct CacheOptions {
   double disk_ttl_seconds = 7 * 86400;
   uint64_t max_item_size_bytes = 1ull << 20;
   bool memory_values = true;
+  bool write_behind = false;
+  uint64_t write_behind_items = 1000;
+  uint64_t write_behind_size_bytes = 8ull << 20;
+  double write_behind_delay_seconds = 0.1;
   std::shared_ptr<LogSink> log_sink;
   int log_level = kInfo;
 };
@@ -83,7 +91,7 @@ class Cache {
   void clear_memory();
   void flush();
   uint64_t purge_expired(const double *timestamp);
-  Totals disk_totals() { return store_->totals(); }
+  Totals disk_totals();
   StatisticsSnapshot statistics();
   size_t take_dropped(uint64_t *versions, size_t capacity, bool *overflowed);
 
@@ -125,6 +133,22 @@ class Cache {
     bool expired;  // else of another schema version, or damaged
   };
 
+  // Items that are put together, and what became of them.
+  struct PutRequest {
+    std::span<const NewItem> items;
+    bool text;
+    double time;
+    LogScope *log;
+    std::vector<ItemRef> fresh;  // in the order of the items
+    // What of all that shared the transaction is left to the first of them: what they drove out of memory.
+    std::vector<ItemRef> left;
+    std::vector<MemoryTier::Eviction> memory_evictions;
+  };
+  struct DiskEviction {
+    Removed item;
+    Limit limit;
+  };
+
   void enforce_on_open(LogScope &log);
   Resident ask_memory(const Key &key, uint64_t held_version, Time time, uint64_t confirmed, bool touching,
                       Found *found);
@@ -145,13 +169,23 @@ class Cache {
   bool disk_expired(double now, double timestamp) const { return now - timestamp > options_.disk_ttl_seconds; }
   bool belongs_in_memory(uint64_t size) const { return size <= options_.max_item_size_bytes && memory_.fits(size); }
 
-  void store_items(std::span<const NewItem> items, bool text, const double *timestamp, uint64_t *versions,
-                   LogScope &log);
-  std::vector<ItemRef> residents_among(const std::vector<ItemRef> &fresh, const std::vector<Removed> &removed) const;
+  ItemRef make_item(const NewItem &item, const Item::Fields &fields) const;
+  void put_through(std::span<const NewItem> items, bool text, double time, uint64_t *versions, LogScope &log);
+  void commit_puts(std::span<PutRequest *const> requests);
+  std::vector<ItemRef> residents_among(const std::vector<ItemRef> &fresh, const std::vector<DiskEviction> &evicted) const;
+  void put_behind(const NewItem &item, bool text, double time, uint64_t *version, LogScope &log);
+  // Commits what waits in the buffer. Before everything that changes the store in another way, so that the order is kept.
+  void commit_buffer();
+  void commit_buffered(const std::vector<WriteBuffer::Entry> &entries);
+  Lookup read(const Key &key, Want want, uint64_t held_version, double recent_enough);
+  Lookup read_buffer(const Key &key) const;
   uint64_t remove_all(std::span<const Key> keys);
   static std::vector<Key> keys_of(const std::vector<Removed> &removed);
+  static std::vector<Key> keys_of(const std::vector<DiskEviction> &evicted);
   void erase_from_memory(std::span<const Key> keys, std::vector<ItemRef> *left) noexcept;
-  uint64_t evict_from_disk(Transaction &transaction, std::vector<Removed> *removed, LogScope &log);
+  void erase_version_from_memory(const Key &key, uint64_t version, std::vector<ItemRef> *left) noexcept;
+  void evict_from_disk(Transaction &transaction, std::vector<DiskEviction> *evicted) const;
+  void tell_disk_evictions(std::span<const DiskEviction> evicted, LogScope &log);
   void count_memory_evictions(const std::vector<MemoryTier::Eviction> &evictions, LogScope &log);
   void left_memory(const ItemRef &item);
 
@@ -162,6 +196,13 @@ class Cache {
   MemoryTier memory_;
   std::unique_ptr<Store> store_;
   std::atomic<bool> disk_eviction_told_{false};
+
+  GroupCommit<PutRequest> group_commit_{[this](std::span<PutRequest *const> requests) { commit_puts(requests); }};
+
+  // With write-behind only.
+  std::unique_ptr<WriteBuffer> buffer_;
+  std::mutex buffer_mutex_;  // held while the buffer is committed; before the store's writer lock
+  std::unique_ptr<Maintenance> buffer_thread_;
 };
 
 }  // namespace dbc

@@ -65,7 +65,7 @@ uint64_t Cache::confirm(const Key &key) {
   if (!item) return 0;
   // The word first: what is read afterwards is at least as new.
   uint64_t generation = store_->generations().word(key.hash);
-  Lookup on_disk = store_->read(key, Want::kNothing, 0, Store::kExactly);
+  Lookup on_disk = read(key, Want::kNothing, 0, Store::kExactly);
   if (on_disk.state == Lookup::State::kPresent && on_disk.version == item->version()) {
     item->generation.store(generation, std::memory_order_relaxed);
     return on_disk.version;
@@ -75,10 +75,41 @@ uint64_t Cache::confirm(const Key &key) {
   return 0;
 }
 
+// What is on its way to the store comes before what is there: this handle has put it later.
+Lookup Cache::read(const Key &key, Want want, uint64_t held_version, double recent_enough) {
+  if (buffer_) {
+    Lookup found = read_buffer(key);
+    if (found.version != 0) return found;
+  }
+  return store_->read(key, want, held_version, recent_enough);
+}
+
+Lookup Cache::read_buffer(const Key &key) const {
+  // As of a row on disk: the word before the look.
+  uint64_t generation = store_->generations().word(key.hash);
+  WriteBuffer::Entry entry = buffer_->find(key);
+  if (!entry.item) return {};
+  Lookup found;
+  found.state = Lookup::State::kPresent;
+  found.version = entry.item->version();
+  found.timestamp = entry.item->timestamp.load();
+  found.fields.version = found.version;
+  found.fields.id = entry.item->id();
+  found.fields.timestamp = found.timestamp;
+  found.fields.generation = generation;
+  found.fields.size = entry.item->size();
+  found.fields.text = entry.item->text();
+  found.item = std::move(entry.whole);
+  found.uncommitted = std::move(entry.item);
+  return found;
+}
+
 void Cache::touch(Item &item, Time time) {
   double before = item.timestamp.load();
   if (time.seconds == before) return;
   memory_.touch(item, time.seconds, time.named);
+  // Without a row yet it has nothing to tell the store: the commit will. (After the timestamp was stored, see commit_buffered().)
+  if (item.id() == 0) return;
   bool backward = time.named && time.seconds < before;
   // The log reads the time when it writes, so it has to be told only once; unless the item has left memory, when what the
   // log holds may be a copy.
@@ -102,7 +133,7 @@ Status Cache::get(const Key &key, uint64_t held_version, const double *timestamp
   // Where memory holds values, a version that the caller holds is read all the same: it is to be promoted.
   // By the library's clock it matters only that the item has not expired: the hit makes its timestamp the present.
   double recent_enough = time.named ? Store::kExactly : time.seconds - options_.disk_ttl_seconds;
-  Lookup on_disk = store_->read(key, Want::kValue, options_.memory_values ? 0 : held_version, recent_enough);
+  Lookup on_disk = read(key, Want::kValue, options_.memory_values ? 0 : held_version, recent_enough);
   if (!usable(key, on_disk, time.seconds, "get", true, log)) {
     statistics_.add(Counter::kMisses);
     return Status::kNotFound;
@@ -124,8 +155,11 @@ void Cache::promote(const Key &key, const Lookup &found, Time time, LogScope &lo
   }
   // By the library's clock an access never makes an item older, though another process's clock may be ahead.
   double seconds = time.named ? time.seconds : std::max(time.seconds, found.timestamp);
-  ItemRef item = options_.memory_values ? found.item : Item::create(key, found.fields, 0);
+  ItemRef item = found.uncommitted        ? found.uncommitted
+                 : options_.memory_values ? found.item
+                                          : Item::create(key, found.fields, 0);
   item->timestamp.store(seconds);
+  item->generation.store(found.fields.generation, std::memory_order_relaxed);
   if (found.item) found.item->timestamp.store(seconds);  // the caller's, where memory keeps no bytes
   if (belongs_in_memory(item->size())) {
     std::vector<MemoryTier::Eviction> evictions;
@@ -141,7 +175,7 @@ void Cache::promote(const Key &key, const Lookup &found, Time time, LogScope &lo
     if (replaced) left_memory(replaced);
     count_memory_evictions(evictions, log);
   }
-  if (seconds != found.timestamp) store_->touched(*item, seconds < found.timestamp);
+  if (seconds != found.timestamp && item->id() != 0) store_->touched(*item, seconds < found.timestamp);
   if (!item->resident.load()) dropped_.add(item);
 }
 
@@ -196,6 +230,7 @@ void Cache::remove_unusable(std::span<const Unusable> items, double now, LogScop
   std::vector<ItemRef> left;
   try {
     left.reserve(items.size());
+    commit_buffer();
     std::unique_ptr<Transaction> transaction = store_->begin();
     for (const Unusable &item : items) {
       if (item.expired) {
@@ -239,14 +274,19 @@ std::vector<Cache::Found> Cache::get_many(std::span<const Key> keys, const uint6
     answers[i].tier = Tier::kDisk;
     answers[i].version = found.version;
     answers[i].timestamp = found.timestamp;
-    answers[i].item = std::move(found.item);
+    if (answers[i].status == Status::kOk) answers[i].item = std::move(found.item);
   };
   // Those on disk that are of no use are taken out after the snapshot, in one transaction.
   std::vector<Unusable> unusable;
   if (!on_disk.empty()) {
+    // The buffer before the snapshot begins: what is committed between the two is in the snapshot.
+    std::vector<Lookup> buffered(keys.size());
+    if (buffer_) {
+      for (size_t i : on_disk) buffered[i] = read_buffer(keys[i]);
+    }
     std::unique_ptr<Snapshot> snapshot = store_->snapshot();
     for (size_t i : on_disk) {
-      Lookup found = snapshot->read(keys[i], Want::kValue, held(i));
+      Lookup found = buffered[i].version != 0 ? std::move(buffered[i]) : snapshot->read(keys[i], Want::kValue, held(i));
       if (usable(keys[i], found, time.seconds, "get_many", false, log)) {
         answer(i, found);
       } else if (found.state != Lookup::State::kAbsent) {
@@ -293,7 +333,7 @@ Tier Cache::find_tier(const Key &key, const double *timestamp, std::string_view 
   Resident resident = ask_memory(key, 0, time, false, &found);
   if (resident == Resident::kHit || resident == Resident::kNoBytes) return Tier::kMemory;
   // With the value, since a get would also miss where the checksum fails.
-  Lookup on_disk = store_->read(key, Want::kValue, 0, Store::kExactly);
+  Lookup on_disk = read(key, Want::kValue, 0, Store::kExactly);
   return usable(key, on_disk, time.seconds, operation, false, log) ? Tier::kDisk : Tier::kNone;
 }
 

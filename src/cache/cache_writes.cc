@@ -13,7 +13,12 @@ namespace dbc {
 void Cache::put(const NewItem &item, bool text, const double *timestamp, uint64_t *version) {
   LogScope log(logger_);
   log.add(kTrace, [&] { return "put(key=" + quoted(item.key.text) + ")"; });
-  store_items(std::span(&item, 1), text, timestamp, version, log);
+  double time = timestamp ? *timestamp : now();
+  if (buffer_ && buffer_->fits(item.value.size())) {
+    put_behind(item, text, time, version, log);
+  } else {
+    put_through(std::span(&item, 1), text, time, version, log);
+  }
   log.add(kTrace, [&] {
     return "put(key=" + quoted(item.key.text) + "): stored " + std::to_string(item.value.size()) + " bytes";
   });
@@ -22,17 +27,24 @@ void Cache::put(const NewItem &item, bool text, const double *timestamp, uint64_
 void Cache::put_many(std::span<const NewItem> items, bool text, const double *timestamp, uint64_t *versions) {
   LogScope log(logger_);
   log.add(kTrace, [&] { return "put_many(count=" + std::to_string(items.size()) + ")"; });
-  if (!items.empty()) store_items(items, text, timestamp, versions, log);
+  if (!items.empty()) put_through(items, text, timestamp ? *timestamp : now(), versions, log);
   log.add(kTrace, [&] { return "put_many(count=" + std::to_string(items.size()) + "): stored"; });
+}
+
+ItemRef Cache::make_item(const NewItem &item, const Item::Fields &fields) const {
+  bool with_bytes = options_.memory_values && belongs_in_memory(item.value.size());
+  ItemRef made = Item::create(item.key, fields, with_bytes ? item.value.size() : 0);
+  if (with_bytes) std::copy(item.value.begin(), item.value.end(), made->writable_value());
+  return made;
 }
 
 // Which items memory shall hold after a put: of a key that comes twice the later, none that is too large or was evicted from
 // disk at once.
 std::vector<ItemRef> Cache::residents_among(const std::vector<ItemRef> &fresh,
-                                            const std::vector<Removed> &removed) const {
+                                            const std::vector<DiskEviction> &evicted) const {
   std::unordered_set<uint64_t> gone;
-  for (const Removed &item : removed) {
-    if (item.version >= fresh.front()->version()) gone.insert(item.version);
+  for (const DiskEviction &eviction : evicted) {
+    if (eviction.item.version >= fresh.front()->version()) gone.insert(eviction.item.version);
   }
   std::unordered_set<std::string_view> later;
   std::vector<ItemRef> residents;
@@ -44,79 +56,202 @@ std::vector<ItemRef> Cache::residents_among(const std::vector<ItemRef> &fresh,
   return residents;
 }
 
-void Cache::store_items(std::span<const NewItem> items, bool text, const double *timestamp, uint64_t *versions,
-                        LogScope &log) {
-  double time = timestamp ? *timestamp : now();
+void Cache::put_through(std::span<const NewItem> items, bool text, double time, uint64_t *versions, LogScope &log) {
+  commit_buffer();
+  PutRequest request{items, text, time, &log, {}, {}, {}};
+  group_commit_.run(request);
+  for (size_t i = 0; i < items.size(); ++i) versions[i] = request.fresh[i]->version();
+  statistics_.add(Counter::kPuts, static_cast<int64_t>(items.size()));
+  for (const ItemRef &item : request.left) left_memory(item);
+  count_memory_evictions(request.memory_evictions, log);
+  if (dropped_.enabled()) {
+    // A binding holds the object it has just put until told otherwise.
+    for (const ItemRef &item : request.fresh) {
+      if (!item->resident.load()) dropped_.add(item);
+    }
+  }
+}
+
+// All in one transaction, in the order of the requests; after each the limits hold.
+void Cache::commit_puts(std::span<PutRequest *const> requests) {
   std::unique_ptr<Transaction> transaction = store_->begin();
   // All that memory will need is made before the commit: afterwards nothing should fail.
   std::vector<ItemRef> fresh;
-  fresh.reserve(items.size());
-  for (const auto &[key, value] : items) {
-    Transaction::Written written = transaction->put(key, value, text, time);
-    Item::Fields fields;
-    fields.version = written.version;
-    fields.id = written.id;
-    fields.timestamp = time;
-    fields.size = value.size();
-    fields.text = text;
-    bool with_bytes = options_.memory_values && belongs_in_memory(value.size());
-    fresh.push_back(Item::create(key, fields, with_bytes ? value.size() : 0));
-    if (with_bytes) std::copy(value.begin(), value.end(), fresh.back()->writable_value());
+  std::vector<DiskEviction> evicted;
+  std::vector<size_t> evicted_until;  // where in `evicted` those of each request end
+  for (PutRequest *request : requests) {
+    request->fresh.clear();  // of an attempt that failed
+    request->fresh.reserve(request->items.size());
+    for (const NewItem &item : request->items) {
+      Transaction::Written written = transaction->put(item.key, item.value, request->text, request->time);
+      Item::Fields fields;
+      fields.version = written.version;
+      fields.id = written.id;
+      fields.timestamp = request->time;
+      fields.size = item.value.size();
+      fields.text = request->text;
+      request->fresh.push_back(make_item(item, fields));
+    }
+    fresh.insert(fresh.end(), request->fresh.begin(), request->fresh.end());
+    evict_from_disk(*transaction, &evicted);
+    evicted_until.push_back(evicted.size());
   }
-  std::vector<Removed> removed;
-  uint64_t evicted = evict_from_disk(*transaction, &removed, log);
-  std::vector<Key> removed_keys = keys_of(removed);
-  std::vector<ItemRef> residents = residents_among(fresh, removed);
-  std::vector<ItemRef> left;
-  std::vector<MemoryTier::Eviction> evictions;
+  std::vector<Key> evicted_keys = keys_of(evicted);
+  std::vector<ItemRef> residents = residents_among(fresh, evicted);
+  std::vector<ItemRef> &left = requests.front()->left;
+  std::vector<MemoryTier::Eviction> &memory_evictions = requests.front()->memory_evictions;
 
   transaction->commit([&] {
-    erase_from_memory(removed_keys, &left);
+    erase_from_memory(evicted_keys, &left);
     if (residents.size() < fresh.size()) {
-      for (const NewItem &item : items) erase_from_memory(std::span(&item.key, 1), &left);
+      for (const ItemRef &item : fresh) {
+        Key key = item->as_key();
+        erase_from_memory(std::span(&key, 1), &left);
+      }
     }
     try {
       for (const ItemRef &item : residents) item->generation.store(store_->generations().next_stable(item->hash()));
-      memory_.insert_all(residents, &evictions, &left);
+      memory_.insert_all(residents, &memory_evictions, &left);
     } catch (const std::bad_alloc &) {
       // The disk has it all. What memory still holds of these keys has an old generation and answers nothing unconfirmed.
       logger_.defer(kWarning, "memory is short: the memory tier was not updated");
     }
   });
 
-  for (size_t i = 0; i < fresh.size(); ++i) versions[i] = fresh[i]->version();
-  statistics_.add(Counter::kPuts, static_cast<int64_t>(items.size()));
-  statistics_.add(Counter::kDiskEvictions, static_cast<int64_t>(evicted));
-  for (const ItemRef &item : left) left_memory(item);
-  count_memory_evictions(evictions, log);
-  if (dropped_.enabled()) {
-    // A binding holds the object it has just put until told otherwise.
-    for (const ItemRef &item : fresh) {
-      if (!item->resident.load()) dropped_.add(item);
-    }
+  statistics_.add(Counter::kDiskEvictions, static_cast<int64_t>(evicted.size()));
+  size_t first = 0;
+  for (size_t r = 0; r < requests.size(); first = evicted_until[r++]) {
+    tell_disk_evictions(std::span(evicted).subspan(first, evicted_until[r] - first), *requests[r]->log);
   }
 }
 
-uint64_t Cache::evict_from_disk(Transaction &transaction, std::vector<Removed> *removed, LogScope &log) {
-  uint64_t count = 0;
+void Cache::put_behind(const NewItem &item, bool text, double time, uint64_t *version, LogScope &log) {
+  Item::Fields fields;
+  fields.version = store_->reserve_version();
+  fields.timestamp = time;
+  fields.size = item.value.size();
+  fields.text = text;
+  WriteBuffer::Entry entry;
+  entry.item = make_item(item, fields);
+  entry.whole = entry.item;
+  if (entry.item->value().size() != item.value.size()) {
+    entry.whole = Item::create(item.key, fields, item.value.size());
+    std::copy(item.value.begin(), item.value.end(), entry.whole->writable_value());
+  }
+  ItemRef fresh = entry.item;
+  // The word first: who changes the key in the store later puts the item in doubt, and the buffer confirms it.
+  fresh->generation.store(store_->generations().word(item.key.hash));
+  double fill = buffer_->add(std::move(entry));
+  buffer_thread_->request(fill > 0.5);
+
+  std::vector<ItemRef> left;
+  std::vector<MemoryTier::Eviction> evictions;
+  try {
+    if (belongs_in_memory(item.value.size())) {
+      memory_.insert_all(std::span(&fresh, 1), &evictions, &left);
+    } else if (ItemRef older = memory_.erase(item.key)) {
+      left.push_back(std::move(older));
+    }
+  } catch (const std::bad_alloc &) {
+    // The buffer has it. What memory holds of this key is of an earlier version, which the buffer does not confirm.
+    fresh->generation.store(0);
+    logger_.defer(kWarning, "memory is short: the memory tier was not updated");
+  }
+  *version = fresh->version();
+  statistics_.add(Counter::kPuts);
+  for (const ItemRef &item_left : left) left_memory(item_left);
+  count_memory_evictions(evictions, log);
+  if (!fresh->resident.load()) dropped_.add(fresh);
+}
+
+void Cache::commit_buffer() {
+  if (!buffer_ || buffer_->empty()) return;
+  std::lock_guard lock(buffer_mutex_);
+  std::vector<WriteBuffer::Entry> entries = buffer_->take();
+  if (entries.empty()) return;
+  try {
+    commit_buffered(entries);
+  } catch (...) {
+    buffer_->done(std::current_exception());
+    throw;
+  }
+  buffer_->done(nullptr);
+}
+
+// In one transaction, in the order of the puts, after each of which the limits hold.
+void Cache::commit_buffered(const std::vector<WriteBuffer::Entry> &entries) {
+  std::unique_ptr<Transaction> transaction = store_->begin();
+  std::vector<DiskEviction> evicted;
+  std::vector<Transaction::Written> written;
+  std::vector<double> times;
+  written.reserve(entries.size());
+  times.reserve(entries.size());
+  for (const WriteBuffer::Entry &entry : entries) {
+    // With what gets have made of the timestamp since.
+    times.push_back(entry.item->timestamp.load());
+    written.push_back(transaction->put(entry.item->as_key(), entry.whole->value(), entry.item->text(), times.back(),
+                                       entry.item->version()));
+    evict_from_disk(*transaction, &evicted);
+  }
+  std::vector<Key> evicted_keys = keys_of(evicted);
+  std::unordered_set<uint64_t> gone;
+  for (const DiskEviction &eviction : evicted) gone.insert(eviction.item.version);
+  std::vector<ItemRef> left;
+  left.reserve(evicted.size() + entries.size());
+
+  transaction->commit([&] {
+    for (size_t i = 0; i < evicted.size(); ++i) {
+      // A later put of the key may be in memory, on its way to the store.
+      erase_version_from_memory(evicted_keys[i], evicted[i].item.version, &left);
+    }
+    for (size_t i = 0; i < entries.size(); ++i) {
+      Item &item = *entries[i].item;
+      // Its put may still be about to bring it into memory: its generation, as it was then, keeps it from answering.
+      if (gone.contains(item.version())) continue;
+      if (written[i].version != item.version()) {
+        // Another has put the key under a later version since, and so the item got a new one.
+        erase_version_from_memory(item.as_key(), item.version(), &left);
+        continue;
+      }
+      item.generation.store(store_->generations().next_stable(item.hash()));
+      // From now on touch() tells the store; what it was not told before is told here.
+      item.set_id(written[i].id);
+      double time = item.timestamp.load();
+      if (time != times[i]) store_->touched(item, time < times[i]);
+    }
+  });
+  statistics_.add(Counter::kDiskEvictions, static_cast<int64_t>(evicted.size()));
+  for (const ItemRef &item : left) left_memory(item);
+  // Maybe on a thread of the library's own, which must not call back.
+  LogScope log(logger_);
+  tell_disk_evictions(evicted, log);
+  log.postpone();
+}
+
+void Cache::evict_from_disk(Transaction &transaction, std::vector<DiskEviction> *evicted) const {
   for (Totals totals = transaction.totals();; totals = transaction.totals()) {
     bool too_many = totals.items > options_.max_disk_items;
-    if (!too_many && totals.bytes <= options_.max_disk_size_bytes) return count;
+    if (!too_many && totals.bytes <= options_.max_disk_size_bytes) return;
     std::optional<Removed> victim = transaction.evict_oldest();
-    if (!victim) return count;
-    ++count;
+    if (!victim) return;
+    evicted->push_back({std::move(*victim), too_many ? Limit::kCount : Limit::kSize});
+  }
+}
+
+// After the commit.
+void Cache::tell_disk_evictions(std::span<const DiskEviction> evicted, LogScope &log) {
+  for (const DiskEviction &eviction : evicted) {
+    bool count = eviction.limit == Limit::kCount;
     log.add(kTrace, [&] {
-      return std::string("evicting from disk (") + (too_many ? "count" : "size") + "): key=" + quoted(victim->key);
+      return (count ? "evicting from disk (count): key=" : "evicting from disk (size): key=") + quoted(eviction.item.key);
     });
-    if (!disk_eviction_told_.exchange(true, std::memory_order_relaxed)) {
-      log.add(kInfo, [&] {
-        return "first eviction from disk: " +
-               (too_many ? "max_disk_items=" + std::to_string(options_.max_disk_items)
-                         : "max_disk_size_bytes=" + std::to_string(options_.max_disk_size_bytes)) +
-               " is reached; from now on the least recently used items go";
-      });
-    }
-    removed->push_back(std::move(*victim));
+    if (disk_eviction_told_.exchange(true, std::memory_order_relaxed)) continue;
+    log.add(kInfo, [&] {
+      std::string text = "first eviction from disk: ";
+      text += count ? "max_disk_items=" : "max_disk_size_bytes=";
+      text += std::to_string(count ? options_.max_disk_items : options_.max_disk_size_bytes);
+      return text += " is reached; from now on the least recently used items go";
+    });
   }
 }
 
@@ -138,6 +273,7 @@ uint64_t Cache::remove_many(std::span<const Key> keys) {
 }
 
 uint64_t Cache::remove_all(std::span<const Key> keys) {
+  commit_buffer();
   std::unique_ptr<Transaction> transaction = store_->begin();
   uint64_t removed = 0;
   for (const Key &key : keys) {
@@ -154,6 +290,7 @@ uint64_t Cache::remove_all(std::span<const Key> keys) {
 void Cache::discard(const Key &key, uint64_t version, bool was_memory_hit) {
   LogScope log(logger_);
   log.add(kTrace, [&] { return "discard(key=" + quoted(key.text) + "): the value does not decode"; });
+  commit_buffer();
   std::unique_ptr<Transaction> transaction = store_->begin();
   std::vector<ItemRef> left;
   left.reserve(1);

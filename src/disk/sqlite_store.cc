@@ -191,6 +191,7 @@ void SqliteStore::open_or_create(FileKind kind) {
     if (shared_->database_id() != database_id_) shared_->adopt(database_id_);
     totals_ = std::make_unique<SharedTotals>(shared_->totals());
     if (!totals_->adopt_boot()) totals_.reset();
+    versions_ = shared_->versions();
     remember_file();
   } else if (!in_memory()) {
     data_version_connection_ = connect(false);

@@ -61,6 +61,8 @@ class SqliteStore final : public Store {
   std::unique_ptr<Snapshot> snapshot() override;
   std::unique_ptr<Transaction> begin() override;
   Totals totals() override;
+  uint64_t reserve_version() noexcept override { return versions_->fetch_add(1) + 1; }
+  bool can_reserve() const override { return shared_ || in_memory(); }
   void touched(Item &item, bool backward) noexcept override;
   void left_memory(Item &item) noexcept override;
   void flush() override;
@@ -131,6 +133,9 @@ class SqliteStore final : public Store {
   std::unique_ptr<Generations> generations_;
   std::unique_ptr<SharedTotals> totals_;  // null where nothing is shared
   std::unique_ptr<WriterLock> lock_;
+  // The last version given out. Any value is safe: the writer lifts it above what the file has.
+  std::atomic<uint64_t> private_versions_{0};
+  std::atomic<uint64_t> *versions_ = &private_versions_;
   int64_t schema_id_ = 0;
   uint64_t database_id_ = 0;
   uint64_t incarnation_ = 0;

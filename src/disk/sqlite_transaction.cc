@@ -57,7 +57,7 @@ bool SqliteTransaction::happened(const FileTotals &totals) {
   Statement &evidence = totals.evidence != 0 ? writer_.version_of : writer_.last_saved_version;
   Use use(evidence);
   if (totals.evidence != 0) evidence.bind(1, totals.evidence);
-  return evidence.step() && evidence.unsigned_integer(0) == totals.last_version;
+  return evidence.step() && evidence.unsigned_integer(0) == totals.evidence_version;
 }
 
 void SqliteTransaction::load_saved_totals() {
@@ -176,10 +176,25 @@ void SqliteTransaction::record(const Row &row, std::string_view key, double time
   writer_.move_order.bind(1, row.recorded).bind(2, key).bind(3, timestamp).run();
 }
 
-Transaction::Written SqliteTransaction::put(const Key &key, std::string_view value, bool text, double timestamp) {
+// The counter may be in shared memory, where anything can be found; further ahead than this it is not believed.
+uint64_t SqliteTransaction::new_version() {
+  constexpr uint64_t kFarAhead = uint64_t{1} << 40;
+  std::atomic<uint64_t> &versions = *store_.versions_;
+  uint64_t last = versions.load();
+  while (last - last_version_ > kFarAhead) {  // also when it is behind
+    if (versions.compare_exchange_weak(last, last_version_)) break;
+  }
+  return last_version_ = std::max(last_version_, versions.fetch_add(1)) + 1;
+}
+
+Transaction::Written SqliteTransaction::put(const Key &key, std::string_view value, bool text, double timestamp,
+                                            uint64_t reserved) {
   changed_.push_back(key.hash);
   SchemaTotals &schema = totals_of(store_.schema_id_);
-  uint64_t version = ++last_version_;
+  std::optional<Row> row = find(key);
+  // An item's versions grow.
+  uint64_t version = reserved != 0 && (!row || row->version < reserved) ? reserved : new_version();
+  last_version_ = std::max(last_version_, version);
   uint64_t checksum = hash_bytes(value, key.hash);
   auto run_with_fields = [&](Statement &statement) {
     statement.bind(2, timestamp)
@@ -190,7 +205,7 @@ Transaction::Written SqliteTransaction::put(const Key &key, std::string_view val
     (text ? statement.bind(7, value) : statement.bind_blob(7, value)).run();
   };
   int64_t id;
-  if (std::optional<Row> row = find(key)) {
+  if (row) {
     subtract(&totals_of(row->schema_id).totals, *row);
     id = row->id;
     run_with_fields(writer_.update_item.bind(1, id));
@@ -206,6 +221,7 @@ Transaction::Written SqliteTransaction::put(const Key &key, std::string_view val
   schema.totals.items += 1;
   schema.totals.bytes += value.size();
   last_put_ = id;
+  last_put_version_ = version;
   return {id, version};
 }
 
@@ -378,7 +394,7 @@ void SqliteTransaction::prepare_totals() {
   if (stale && !table_is_stale_) wants_maintenance_ = true;
   if (stale != table_is_stale_) writer_.set_totals_are_stale.bind(1, int64_t{stale}).run();
   if (save) {
-    ++last_version_;  // evidence too
+    new_version();  // evidence too
     for (const SchemaTotals &schema : schemas_) {
       writer_.save_totals.bind(1, schema.id)
           .bind(2, schema.totals.items)
@@ -392,6 +408,7 @@ void SqliteTransaction::prepare_totals() {
   FileTotals next;
   next.last_version = last_version_;
   next.evidence = save ? 0 : last_put_;
+  next.evidence_version = save ? last_version_ : last_put_version_;
   next.table_is_stale = stale;
   next.count = schemas_.size();
   for (size_t i = 0; i < next.count; ++i) {
@@ -412,6 +429,8 @@ bool SqliteTransaction::check_totals() {
     }
     if (!current) totals_changed_ = must_save_ = true;
   }
+  // So that versions can be reserved from here on.
+  new_version();
   bool known = std::any_of(schemas_.begin(), schemas_.end(),
                            [this](const SchemaTotals &schema) { return schema.id == store_.schema_id_; });
   if (!known) {

@@ -19,7 +19,7 @@ class SqliteTransaction final : public Transaction {
   explicit SqliteTransaction(SqliteStore &store);
   ~SqliteTransaction() override;
 
-  Written put(const Key &key, std::string_view value, bool text, double timestamp) override;
+  Written put(const Key &key, std::string_view value, bool text, double timestamp, uint64_t reserved) override;
   bool erase(const Key &key, uint64_t version) override;
   bool erase_if_expired(const Key &key, double now, double ttl) override;
   std::optional<Removed> evict_oldest() override;
@@ -59,6 +59,7 @@ class SqliteTransaction final : public Transaction {
   void erase_row(const Row &row, std::string_view key);
   void record(const Row &row, std::string_view key, double timestamp);
   SchemaTotals &totals_of(int64_t schema_id);
+  uint64_t new_version();
   void load_totals();
   void load_saved_totals();
   void count_again();
@@ -77,7 +78,8 @@ class SqliteTransaction final : public Transaction {
   Writer &writer_;
   std::vector<SchemaTotals> schemas_;
   uint64_t last_version_ = 0;
-  int64_t last_put_ = 0;         // id of the item that has last_version_; 0: none, or it was taken out again
+  int64_t last_put_ = 0;         // id of the last item that was put; 0: none, or it was taken out again
+  uint64_t last_put_version_ = 0;
   bool totals_changed_ = false;  // counts or last_version_
   bool table_is_stale_ = false;  // as SharedTotals knows it
   bool must_save_ = false;       // in the table, whatever else would do

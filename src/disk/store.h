@@ -39,6 +39,8 @@ struct Lookup {
   ItemRef item;
   // Present, and the value was not wanted: enough to make an item without bytes.
   Item::Fields fields;
+  // Present, but not committed yet: the one item that memory may hold of this state.
+  ItemRef uncommitted;
 };
 
 enum class Want {
@@ -68,8 +70,9 @@ class Transaction {
   // Without a commit before it, undoes everything.
   virtual ~Transaction() = default;
 
-  // Stores an item. `value` is borrowed for the call.
-  virtual Written put(const Key &key, std::string_view value, bool text, double timestamp) = 0;
+  // Stores an item. `value` is borrowed for the call. `reserved`: a version from Store::reserve_version(), which the item gets
+  // unless the key has a later one by now; 0: a new one.
+  virtual Written put(const Key &key, std::string_view value, bool text, double timestamp, uint64_t reserved = 0) = 0;
   // Takes a key's item out; with `version` not 0 only if it has that one. Says whether it did.
   virtual bool erase(const Key &key, uint64_t version = 0) = 0;
   // As erase, but only if the item is past its time to live at `now`.
@@ -113,6 +116,11 @@ class Store {
   // Waits for its turn; throws Error(kBusy) when that takes too long.
   virtual std::unique_ptr<Transaction> begin() = 0;
   virtual Totals totals() = 0;
+
+  // A version for an item that is put later: larger than all given out so far.
+  virtual uint64_t reserve_version() noexcept = 0;
+  // Can versions be reserved in one order with those who use the same store elsewhere?
+  virtual bool can_reserve() const = 0;
 
   // Tells that an item's timestamp has moved. `backward`: to an earlier time than before. When memory is too short to remember,
   // the store does not learn of it.

@@ -44,6 +44,7 @@ struct SharedFile::Layout {
   std::atomic<uint64_t> damaged_database;
   alignas(64) std::atomic<uint64_t> waiting;  // stored to while others read the words above
   alignas(64) SharedTotals::Area totals;
+  alignas(64) std::atomic<uint64_t> versions;
   alignas(4096) std::atomic<uint64_t> words[Generations::kWords];
 
   bool sound() const {
@@ -175,6 +176,7 @@ void SharedFile::fail(const char *what, int error) const {
 std::atomic<uint64_t> *SharedFile::words() const { return map_->words; }
 std::atomic<uint64_t> *SharedFile::waiting() const { return &map_->waiting; }
 SharedTotals::Area *SharedFile::totals() const { return &map_->totals; }
+std::atomic<uint64_t> *SharedFile::versions() const { return &map_->versions; }
 
 uint64_t SharedFile::database_id() const { return map_->database_id.load(); }
 

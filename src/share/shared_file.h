@@ -45,6 +45,8 @@ class SharedFile {
   std::atomic<uint64_t> *waiting() const;
   // For SharedTotals.
   SharedTotals::Area *totals() const;
+  // The last version that was given out, or any other number (see SqliteStore).
+  std::atomic<uint64_t> *versions() const;
 
   // Which database the words speak of: a random number that the database stores too. 0: not said yet. If the two
   // differ, the file beside was left by another database: adopt() makes every word differ from all earlier ones, and

@@ -52,11 +52,12 @@ std::optional<FileTotals> SharedTotals::read(uint64_t sequence) const {
   FileTotals totals;
   totals.last_version = words[0];
   totals.evidence = static_cast<int64_t>(words[1]);
-  totals.table_is_stale = words[2] != 0;
-  totals.count = words[3];
+  totals.evidence_version = words[2];
+  totals.table_is_stale = words[3] != 0;
+  totals.count = words[4];
   if (totals.count > FileTotals::kMostSchemas) return std::nullopt;
   for (size_t i = 0; i < totals.count; ++i) {
-    totals.schemas[i] = {static_cast<int64_t>(words[3 * i + 4]), words[3 * i + 5], words[3 * i + 6]};
+    totals.schemas[i] = {static_cast<int64_t>(words[3 * i + 5]), words[3 * i + 6], words[3 * i + 7]};
   }
   return totals;
 }
@@ -65,12 +66,13 @@ void SharedTotals::write(uint64_t sequence, const FileTotals &totals) {
   Words words{};
   words[0] = totals.last_version;
   words[1] = static_cast<uint64_t>(totals.evidence);
-  words[2] = totals.table_is_stale ? 1 : 0;
-  words[3] = totals.count;
+  words[2] = totals.evidence_version;
+  words[3] = totals.table_is_stale ? 1 : 0;
+  words[4] = totals.count;
   for (size_t i = 0; i < totals.count; ++i) {
-    words[3 * i + 4] = static_cast<uint64_t>(totals.schemas[i].id);
-    words[3 * i + 5] = totals.schemas[i].items;
-    words[3 * i + 6] = totals.schemas[i].bytes;
+    words[3 * i + 5] = static_cast<uint64_t>(totals.schemas[i].id);
+    words[3 * i + 6] = totals.schemas[i].items;
+    words[3 * i + 7] = totals.schemas[i].bytes;
   }
   Area::Bank &bank = area_->banks[sequence & 1];
   for (size_t i = 0; i < words.size(); ++i) bank.words[i].store(words[i], std::memory_order_relaxed);

@@ -26,8 +26,9 @@ struct FileTotals {
     uint64_t bytes = 0;
   };
   uint64_t last_version = 0;
-  // The id of the item that has `last_version`; 0: the table of schema versions has it.
+  // The id of an item that has `evidence_version`; 0: the table of schema versions has it as its largest.
   int64_t evidence = 0;
+  uint64_t evidence_version = 0;
   // The database says that the counts in its table are not to be believed, so that a put need not say it again.
   bool table_is_stale = false;
   size_t count = 0;  // of the schemas below
@@ -39,7 +40,7 @@ class SharedTotals {
   // Lies in shared memory. Zeros mean that nothing is known; any other bytes are safe, and nearly all are found out.
   struct Area {
     struct Bank {
-      std::array<std::atomic<uint64_t>, 4 + 3 * FileTotals::kMostSchemas> words;
+      std::array<std::atomic<uint64_t>, 5 + 3 * FileTotals::kMostSchemas> words;
       std::atomic<uint64_t> sequence;
       std::atomic<uint64_t> checksum;
     };

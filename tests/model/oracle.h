@@ -28,6 +28,7 @@ struct Settings {
   double memory_ttl_seconds = 10;
   double disk_ttl_seconds = 30;
   bool memory_values = true;
+  bool write_behind = false;
   double touch_delay_seconds = 1;
 };
 

@@ -106,6 +106,7 @@ inline dbc_cache *open_cache(const std::string &path, const Settings &settings) 
   dbc_options_set_double(options, DBC_MEMORY_TTL_SECONDS, settings.memory_ttl_seconds);
   dbc_options_set_double(options, DBC_DISK_TTL_SECONDS, settings.disk_ttl_seconds);
   dbc_options_set_u64(options, DBC_MEMORY_VALUES, settings.memory_values ? 1 : 0);
+  dbc_options_set_u64(options, DBC_WRITE_MODE, settings.write_behind ? DBC_WRITE_BEHIND : DBC_WRITE_THROUGH);
   dbc_options_set_u64(options, DBC_DURABILITY, DBC_DURABILITY_OFF);
   dbc_options_set_double(options, DBC_TOUCH_DELAY_SECONDS, settings.touch_delay_seconds);
   dbc_cache *cache = nullptr;
@@ -193,6 +194,7 @@ class RandomRun {
     s.disk_ttl_seconds = maybe(3) ? kForever : maybe(2) ? 1 + static_cast<double>(below(40)) : 12.3;
     s.touch_delay_seconds = one_of({0.0005, 0.01, 1.0, 3600.0});
     if (everything) s.memory_values = !maybe(3);
+    s.write_behind = maybe(4);
     s.schema = maybe(6) ? "2" : "1";
     return s;
   }
@@ -342,7 +344,7 @@ class RandomRun {
   }
 
   void open(Side &side, const Settings &settings) {
-    note("open schema " + settings.schema + (settings.memory_values ? "" : " no values in memory") + " memory " +
+    note("open schema " + settings.schema + (settings.memory_values ? "" : " no values in memory") + (settings.write_behind ? " write behind" : "") + " memory " +
          text_of(settings.max_memory_items) + "/" + text_of(settings.max_memory_size_bytes) + " disk " +
          text_of(settings.max_disk_items) + "/" + text_of(settings.max_disk_size_bytes) + " item " +
          text_of(settings.max_item_size_bytes) + " ttl " + text_of(settings.memory_ttl_seconds) + "/" +
@@ -419,6 +421,8 @@ class RandomRun {
     expect_status(DBC_OK, status, "put");
     take_version(version);
     side().oracle->put_many({{key, value}}, text, now, {version});
+    // Until then other handles do not see it, and limits may be exceeded.
+    if (side().oracle->settings().write_behind) flush();
   }
 
   // Keys or values end to end, as batches take them.

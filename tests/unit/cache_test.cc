@@ -28,8 +28,8 @@ struct Faults {
 class FaultyTransaction final : public Transaction {
  public:
   FaultyTransaction(std::unique_ptr<Transaction> real, Faults *faults) : real_(std::move(real)), faults_(faults) {}
-  Written put(const Key &key, std::string_view value, bool text, double timestamp) override {
-    return real_->put(key, value, text, timestamp);
+  Written put(const Key &key, std::string_view value, bool text, double timestamp, uint64_t reserved) override {
+    return real_->put(key, value, text, timestamp, reserved);
   }
   bool erase(const Key &key, uint64_t version) override { return real_->erase(key, version); }
   bool erase_if_expired(const Key &key, double now, double ttl) override {
@@ -69,6 +69,8 @@ class FaultyStore final : public Store {
     return std::make_unique<FaultyTransaction>(real_->begin(), faults_);
   }
   Totals totals() override { return real_->totals(); }
+  uint64_t reserve_version() noexcept override { return real_->reserve_version(); }
+  bool can_reserve() const override { return real_->can_reserve(); }
   void touched(Item &item, bool backward) noexcept override { real_->touched(item, backward); }
   void left_memory(Item &item) noexcept override { real_->left_memory(item); }
   void flush() override { real_->flush(); }

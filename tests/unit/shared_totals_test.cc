@@ -24,6 +24,7 @@ FileTotals totals_of(uint64_t last_version, uint64_t items) {
   FileTotals totals;
   totals.last_version = last_version;
   totals.evidence = 3;
+  totals.evidence_version = last_version - 1;
   totals.table_is_stale = true;
   totals.count = 2;
   totals.schemas[0] = {1, items, 10 * items};
@@ -47,6 +48,7 @@ TEST_F(SharedTotalsTest, WhatIsSetIsCurrent) {
   ASSERT_TRUE(totals_.current());
   EXPECT_EQ(totals_.current()->last_version, 7u);
   EXPECT_EQ(totals_.current()->evidence, 3);
+  EXPECT_EQ(totals_.current()->evidence_version, 6u);
   EXPECT_TRUE(totals_.current()->table_is_stale);
   ASSERT_EQ(totals_.current()->count, 2u);
   EXPECT_EQ(totals_.current()->schemas[0].bytes, 40u);
@@ -142,7 +144,7 @@ TEST_F(StoreTotalsTest, AWriterThatDiedBeforeItsCommitLeavesTheOldCounts) {
   auto store = open();
   put(*store, "a");
   FileTotals next = *SharedTotals(&area()).current();
-  ++next.last_version;
+  next.evidence_version = ++next.last_version;
   next.evidence += 1;
   next.schemas[0].items = 77;
   SharedTotals(&area()).prepare(next);

@@ -82,6 +82,10 @@ class DiskBackedCache(Generic[ModelT]):
         busy_timeout_seconds: float = 5.0,
         touch_delay_seconds: float = 1.0,
         file_mode: int = 0o600,
+        write_mode: Literal["through", "behind"] = "through",
+        write_behind_items: int = 1000,
+        write_behind_size_bytes: int = 8 * 1024 * 1024,
+        write_behind_delay_seconds: float = 0.1,
     ) -> None:
         """Opens the cache, and creates the file and missing parent directories.
 
@@ -105,6 +109,12 @@ class DiskBackedCache(Generic[ModelT]):
                 day.
             touch_delay_seconds: How long the file may lag behind in access times; up to an hour.
             file_mode: The permission bits of files that are created.
+            write_mode: When `put` returns. "through": when the item is in the file. "behind": when it is in a buffer in
+                memory, which a thread commits many at a time; this object sees it at once, others then. A crash or a kill
+                loses at most the buffer; `flush` and `close` wait for it.
+            write_behind_items: How many items the buffer holds; when it is full, `put` waits.
+            write_behind_size_bytes: The sum of their sizes.
+            write_behind_delay_seconds: How long an item waits there at most; up to an hour.
 
         Raises:
             TypeError, ValueError: For a bad argument, which the message names.
@@ -130,6 +140,10 @@ class DiskBackedCache(Generic[ModelT]):
                 "busy_timeout_seconds": busy_timeout_seconds,
                 "touch_delay_seconds": touch_delay_seconds,
                 "file_mode": file_mode,
+                "write_mode": write_mode,
+                "write_behind_items": write_behind_items,
+                "write_behind_size_bytes": write_behind_size_bytes,
+                "write_behind_delay_seconds": write_behind_delay_seconds,
             }
         )
         # Memory holds objects here, not bytes there; without a memory tier there is nothing to keep track of.

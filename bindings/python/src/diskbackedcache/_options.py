@@ -19,12 +19,15 @@ _INTEGERS: Final = {
     "max_disk_size_bytes": lib.DBC_MAX_DISK_SIZE_BYTES,
     "max_item_size_bytes": lib.DBC_MAX_ITEM_SIZE_BYTES,
     "file_mode": lib.DBC_FILE_MODE,
+    "write_behind_items": lib.DBC_WRITE_BEHIND_ITEMS,
+    "write_behind_size_bytes": lib.DBC_WRITE_BEHIND_SIZE_BYTES,
 }
 _SECONDS: Final = {
     "memory_ttl_seconds": lib.DBC_MEMORY_TTL_SECONDS,
     "disk_ttl_seconds": lib.DBC_DISK_TTL_SECONDS,
     "busy_timeout_seconds": lib.DBC_BUSY_TIMEOUT_SECONDS,
     "touch_delay_seconds": lib.DBC_TOUCH_DELAY_SECONDS,
+    "write_behind_delay_seconds": lib.DBC_WRITE_BEHIND_DELAY_SECONDS,
 }
 _WORDS: Final[dict[str, tuple[int, dict[str, int]]]] = {
     "durability": (
@@ -35,6 +38,7 @@ _WORDS: Final[dict[str, tuple[int, dict[str, int]]]] = {
             "off": lib.DBC_DURABILITY_OFF,
         },
     ),
+    "write_mode": (lib.DBC_WRITE_MODE, {"through": lib.DBC_WRITE_THROUGH, "behind": lib.DBC_WRITE_BEHIND}),
     "on_corrupt": (
         lib.DBC_ON_CORRUPT,
         {"restart": lib.DBC_ON_CORRUPT_RESTART, "fail": lib.DBC_ON_CORRUPT_FAIL},

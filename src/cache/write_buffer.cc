@@ -1,0 +1,89 @@
+#include "cache/write_buffer.h"
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+namespace dbc {
+
+bool WriteBuffer::has_room(const Key &key, uint64_t size) const {
+  auto present = pending_.find(key);
+  uint64_t items = pending_.size() + writing_.size() - (present == pending_.end() ? 0 : 1);
+  uint64_t bytes = pending_bytes_ + writing_bytes_ - (present == pending_.end() ? 0 : present->second.item->size());
+  return items < max_items_ && (bytes + size <= max_bytes_ || items == 0);
+}
+
+double WriteBuffer::add(Entry entry) {
+  Key key = entry.item->as_key();
+  uint64_t size = entry.item->size();
+  std::unique_lock lock(mutex_);
+  while (!has_room(key, size)) {
+    if (error_) std::rethrow_exception(error_);
+    room_.wait(lock);
+  }
+  auto [at, fresh] = pending_.try_emplace(key);
+  if (!fresh) {
+    if (at->second.item->version() > entry.item->version()) return 0;  // a later put was faster
+    pending_bytes_ -= at->second.item->size();
+    // The map's key must point into the entry that stays.
+    auto node = pending_.extract(at);
+    node.key() = key;
+    at = pending_.insert(std::move(node)).position;
+  }
+  at->second = std::move(entry);
+  pending_bytes_ += size;
+  return std::max(static_cast<double>(pending_.size() + writing_.size()) / static_cast<double>(max_items_),
+                  static_cast<double>(pending_bytes_ + writing_bytes_) / static_cast<double>(max_bytes_));
+}
+
+WriteBuffer::Entry WriteBuffer::find(const Key &key) const {
+  std::lock_guard lock(mutex_);
+  if (auto at = pending_.find(key); at != pending_.end()) return at->second;
+  if (auto at = writing_.find(key); at != writing_.end()) return at->second;
+  return {};
+}
+
+bool WriteBuffer::empty() const {
+  std::lock_guard lock(mutex_);
+  return pending_.empty() && writing_.empty();
+}
+
+std::vector<WriteBuffer::Entry> WriteBuffer::take() {
+  std::vector<Entry> entries;
+  {
+    std::lock_guard lock(mutex_);
+    entries.reserve(pending_.size());
+    for (const auto &[key, entry] : pending_) entries.push_back(entry);
+    writing_.swap(pending_);
+    std::swap(writing_bytes_, pending_bytes_);
+  }
+  std::sort(entries.begin(), entries.end(),
+            [](const Entry &a, const Entry &b) { return a.item->version() < b.item->version(); });
+  return entries;
+}
+
+void WriteBuffer::done(std::exception_ptr error) noexcept {
+  std::lock_guard lock(mutex_);
+  error_ = std::move(error);
+  if (error_) {
+    // Those that came meanwhile are the later ones.
+    writing_.swap(pending_);
+    std::swap(writing_bytes_, pending_bytes_);
+    for (auto at = writing_.begin(); at != writing_.end();) {
+      auto next = std::next(at);
+      auto older = pending_.find(at->first);
+      if (older != pending_.end()) {
+        pending_bytes_ -= older->second.item->size();
+        pending_.erase(older);
+      }
+      pending_bytes_ += at->second.item->size();
+      pending_.insert(writing_.extract(at));
+      at = next;
+    }
+  }
+  writing_.clear();
+  writing_bytes_ = 0;
+  room_.notify_all();
+}
+
+}  // namespace dbc

@@ -1,0 +1,70 @@
+// WriteBuffer: puts that were acknowledged and are not committed yet, at most one per key, in the order of the puts.
+//
+// What is taken out to be committed is found here until it is: a read that finds nothing here finds it in the store, if it looks
+// there afterwards.
+//
+// Thread safety: all functions from any thread; take() to done() by one at a time. One mutex, a leaf.
+#pragma once
+
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <map>
+#include <mutex>
+#include <vector>
+
+#include "base/item.h"
+
+namespace dbc {
+
+class WriteBuffer {
+ public:
+  struct Entry {
+    // The one object that is, or may come to be, in the memory tier. Its id is 0 until it is committed, and its timestamp is
+    // then the latest.
+    ItemRef item;
+    // With the bytes; the same object, or another where the memory tier holds none of this item.
+    ItemRef whole;
+  };
+
+  WriteBuffer(uint64_t max_items, uint64_t max_bytes) : max_items_(max_items), max_bytes_(max_bytes) {}
+
+  // Would an item of that size ever fit?
+  bool fits(uint64_t size) const { return size <= max_bytes_; }
+
+  // Enters a put, in place of an older one of the same key; when there is no room, waits for it. Throws the error that the last
+  // attempt to commit gave, if there is no room for that reason. Returns how full the buffer is now, from 0 to 1.
+  double add(Entry entry);
+
+  // The pending put of a key; item is null if there is none.
+  Entry find(const Key &key) const;
+  bool empty() const;
+
+  // All that is pending, in order. Until done() says what became of it, the entries count as pending.
+  std::vector<Entry> take();
+  // `error` null: they are committed. Else they are pending again, unless a later put has taken their place.
+  void done(std::exception_ptr error) noexcept;
+
+ private:
+  struct Less {
+    bool operator()(const Key &a, const Key &b) const { return a.hash != b.hash ? a.hash < b.hash : a.text < b.text; }
+  };
+  // The keys point into the items that the entries own. (A map whose nodes move without an allocation.)
+  using Map = std::map<Key, Entry, Less>;
+
+  bool has_room(const Key &key, uint64_t size) const;  // requires mutex_
+
+  const uint64_t max_items_;
+  const uint64_t max_bytes_;
+
+  mutable std::mutex mutex_;  // guards everything below
+  std::condition_variable room_;
+  Map pending_;
+  Map writing_;
+  uint64_t pending_bytes_ = 0;
+  uint64_t writing_bytes_ = 0;
+  std::exception_ptr error_;  // of the last attempt to commit
+};
+
+}  // namespace dbc
