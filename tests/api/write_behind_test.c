@@ -162,22 +162,23 @@ TEST(a_commit_that_fails_keeps_what_waits_and_a_full_buffer_says_so) {
   FILE *shell_input = popen("sqlite3 cache.db", "w");
   CHECK(shell_input && fputs(".timeout 5000\nBEGIN IMMEDIATE;\n", shell_input) >= 0 && fflush(shell_input) == 0);
   do {
-    put(cache, "first", "v");
+    put(cache, "before", "v");
   } while (dbc_flush(cache) != DBC_BUSY);
+  put(cache, "first", "v");
   char key[8];
-  int stored = 1;
+  int stored = 0;
   dbc_status status = DBC_OK;
   for (; stored < 100; ++stored) {
     snprintf(key, sizeof key, "%d", stored);
     status = dbc_put(cache, KEY(key), "v", 1, 0, NULL, NULL);
     if (status != DBC_OK) break;
   }
-  CHECK(status == DBC_BUSY && stored == 4 && !has(cache, key));
+  CHECK(status == DBC_BUSY && stored >= 2 && stored <= 3 && !has(cache, key));
   CHECK(dbc_flush(cache) == DBC_BUSY);
   CHECK(gets(cache, "first", "v"));
   CHECK(fputs("COMMIT;\n", shell_input) >= 0 && pclose(shell_input) == 0);
   CHECK(dbc_flush(cache) == DBC_OK);
-  CHECK(count_of(cache) == (uint64_t)stored);
+  CHECK(count_of(cache) == (uint64_t)stored + 2);
   put(cache, "more", "v");
   dbc_free(cache);
 }
