@@ -122,6 +122,7 @@ SUITES = [
     Suite("model", "C++", cpp("tests/model", without="cost_test"), gtest, native=True, live=False),
     # Costs are compared by time where they cannot be counted; a sanitizer would be what is measured.
     Suite("cost", "C++", cpp("tests/model", only="cost"), gtest, native=False, live=False),
+    Suite("soak", "C++", cpp("tests/soak"), gtest, native=True, live=False),
     Suite("api", "C", programs("tests/api", ".c"), tap, native=True, live=False),
     Suite("example", "C", hello, plain, native=True, live=False),
     Suite("abi", "C", pytest("tests/abi"), junit, native=False, live=True),
