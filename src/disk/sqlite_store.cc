@@ -122,7 +122,7 @@ void SqliteStore::refuse_damaged() const {
 void SqliteStore::open_shared(LogScope &log) {
   try {
     shared_ = std::make_unique<SharedFile>(options_.path + "-dbc", options_.file_mode);
-    lock_ = std::make_unique<WriterLock>(shared_->descriptor(), shared_->waiting());
+    lock_ = std::make_unique<WriterLock>(shared_->descriptor(), shared_->queue());
   } catch (const NoSharedFile &error) {
     why_not_shared_ = error.what();
     share_nothing();

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -14,10 +13,7 @@ namespace dbc {
 enum class LockByte : off_t {
   kWriter = 0,  // held by the one writer
   kLayout = 1,  // held while the file is laid out
-  kQueue = 2,   // held by the waiter that is next to get kWriter
 };
-
-#ifdef F_OFD_SETLK
 
 // Both return 0 or an errno; without `wait`, a lock that somebody else holds gives EAGAIN.
 inline int change_byte_lock(int descriptor, LockByte byte, short type, bool wait) {
@@ -36,23 +32,5 @@ inline int lock_byte(int descriptor, LockByte byte, bool wait) {
   return change_byte_lock(descriptor, byte, F_WRLCK, wait);
 }
 inline int unlock_byte(int descriptor, LockByte byte) { return change_byte_lock(descriptor, byte, F_UNLCK, false); }
-
-#else
-
-// flock() knows one lock a file. It does for kWriter and for kLayout, which nobody holds both; there is no queue then.
-inline int change_file_lock(int descriptor, LockByte byte, int operation) {
-  if (byte == LockByte::kQueue) return 0;
-  while (flock(descriptor, operation) != 0) {
-    if (errno != EINTR) return errno == EWOULDBLOCK ? EAGAIN : errno;
-  }
-  return 0;
-}
-
-inline int lock_byte(int descriptor, LockByte byte, bool wait) {
-  return change_file_lock(descriptor, byte, wait ? LOCK_EX : LOCK_EX | LOCK_NB);
-}
-inline int unlock_byte(int descriptor, LockByte byte) { return change_file_lock(descriptor, byte, LOCK_UN); }
-
-#endif
 
 }  // namespace dbc

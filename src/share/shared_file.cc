@@ -42,7 +42,7 @@ struct SharedFile::Layout {
   std::atomic<uint64_t> database_id;
   std::atomic<uint64_t> incarnation;
   std::atomic<uint64_t> damaged_database;
-  alignas(64) std::atomic<uint64_t> waiting;  // stored to while others read the words above
+  alignas(64) WriterQueue queue;  // stored to while others read the words above
   alignas(64) SharedTotals::Area totals;
   alignas(64) std::atomic<uint64_t> versions;
   alignas(4096) std::atomic<uint64_t> words[Generations::kWords];
@@ -147,7 +147,6 @@ void SharedFile::lay_out(bool is_new) {
     map_->incarnation.fetch_add(step);
   }
   map_->database_id.store(0);
-  map_->waiting.store(0);
   SharedTotals(&map_->totals).forget();
   map_->layout_version.store(kLayoutVersion);
   map_->word_count.store(Generations::kWords);
@@ -174,7 +173,7 @@ void SharedFile::fail(const char *what, int error) const {
 }
 
 std::atomic<uint64_t> *SharedFile::words() const { return map_->words; }
-std::atomic<uint64_t> *SharedFile::waiting() const { return &map_->waiting; }
+WriterQueue *SharedFile::queue() const { return &map_->queue; }
 SharedTotals::Area *SharedFile::totals() const { return &map_->totals; }
 std::atomic<uint64_t> *SharedFile::versions() const { return &map_->versions; }
 

@@ -13,9 +13,9 @@
 #include <cstdint>
 #include <string>
 
-#include "share/shared_totals.h"
-
 #include "base/status.h"
+#include "share/shared_totals.h"
+#include "share/writer_lock.h"
 
 namespace dbc {
 
@@ -29,8 +29,8 @@ class NoSharedFile : public Error {
 class SharedFile {
  public:
   // Opens or creates the file (never through a symbolic link), with the permission bits `mode` less the umask, brings
-  // it to its size with its blocks reserved, and maps it. Throws Error(kIo / kFull) naming the path, or NoSharedFile. A file of an
-  // unknown layout, too short, or with damaged header is laid out anew (under a lock of its own, so that two openers do
+  // it to its size with its blocks reserved, and maps it. Throws Error(kIo / kFull) naming the path, or NoSharedFile. A
+  // file of an unknown layout, too short, or with damaged header is laid out anew (under a lock of its own, so that two openers do
   // not do it at once), with words that differ from all earlier ones where those could be read. That is safe while
   // others use the file, one between begin() and end() of its generations included: words keep being odd or even.
   SharedFile(const std::string &path, unsigned mode);
@@ -41,9 +41,7 @@ class SharedFile {
   int descriptor() const { return descriptor_; }
   const std::string &path() const { return path_; }
   std::atomic<uint64_t> *words() const;
-  // For WriterLock.
-  std::atomic<uint64_t> *waiting() const;
-  // For SharedTotals.
+  WriterQueue *queue() const;
   SharedTotals::Area *totals() const;
   // The last version that was given out, or any other number (see SqliteStore).
   std::atomic<uint64_t> *versions() const;

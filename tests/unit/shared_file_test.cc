@@ -71,7 +71,7 @@ TEST_F(SharedFileTest, ANewFileIsAllZero) {
   EXPECT_EQ(file.path(), path_);
   EXPECT_EQ(file.database_id(), 0u);
   EXPECT_EQ(file.incarnation(), 0u);
-  EXPECT_EQ(*file.waiting(), 0u);
+  EXPECT_EQ(file.queue()->arrived, 0u);
   EXPECT_EQ(copy_of_words(file), std::vector<uint64_t>(Generations::kWords));
   EXPECT_EQ(std::filesystem::file_size(path_), kSize);
 }
@@ -311,7 +311,7 @@ TEST_F(SharedFileTest, AWordThatAKilledWriterLeftOddIsMended) {
   SharedObject<std::atomic<bool>> begun;
   Child writer([&] {
     SharedFile own(path_, 0600);
-    WriterLock lock(own.descriptor(), own.waiting());
+    WriterLock lock(own.descriptor(), own.queue());
     if (!lock.try_lock_for(std::chrono::seconds(30))) return 1;
     Generations(own.words()).begin(7);
     *begun = true;
@@ -322,7 +322,7 @@ TEST_F(SharedFileTest, AWordThatAKilledWriterLeftOddIsMended) {
   writer.kill_and_wait();
   EXPECT_FALSE(Generations::stable(generations.word(7)));
 
-  WriterLock lock(file.descriptor(), file.waiting());
+  WriterLock lock(file.descriptor(), file.queue());
   ASSERT_TRUE(lock.try_lock_for(std::chrono::seconds(30)));
   generations.begin(7);
   EXPECT_FALSE(Generations::stable(generations.word(7)));
