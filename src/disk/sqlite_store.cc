@@ -207,6 +207,8 @@ void SqliteStore::open_or_create(FileKind kind) {
 void SqliteStore::choose_journal() {
   if (uses_wal() == (shared_ != nullptr)) return;
   if (shared_) {
+    // Those who were without it have changed the counts since. First, in case that this process is killed in between.
+    SharedTotals(shared_->totals()).forget();
     connection_->execute("PRAGMA journal_mode=WAL");
     return;
   }

@@ -444,9 +444,12 @@ void SqliteTransaction::commit(const std::function<void()> &publish) {
   // A failure up to here leaves the transaction to the destructor.
   if (totals_changed_) prepare_totals();
   SharedTotals *shared = totals_changed_ ? store_.totals_.get() : nullptr;
+  std::optional<DataVersion::OwnCommit> own_commit;
+  if (store_.data_version_) own_commit.emplace(*store_.data_version_, *store_.connection_);
   begin_generations();
   try {
     writer_.commit.run();
+    if (own_commit) own_commit->done();
   } catch (...) {
     end_generations();
     if (shared) shared->settle(false);

@@ -223,6 +223,36 @@ TEST(beside_a_handle_without_the_map_one_with_it_takes_the_file_over) {
   dbc_free(shared);
 }
 
+// The counts that processes share are those of a time before.
+TEST(counts_are_right_after_others_wrote_unshared) {
+  int written[2];
+  char byte;
+  CHECK(pipe(written) == 0);
+  fflush(stdout);
+  pid_t child = fork();
+  if (child == 0) {
+    dbc_cache *cache = open_default(PATH);
+    put(cache, "a", "1");
+    put(cache, "k", "12");
+    CHECK(write(written[1], "x", 1) == 1);
+    pause();
+  }
+  CHECK(read(written[0], &byte, 1) == 1);
+  CHECK(kill(child, SIGKILL) == 0 && waitpid(child, NULL, 0) == child);
+  dbc_cache *cache = open_unshared(PATH);
+  CHECK(count_of(cache) == 2 && size_of(cache) == 3);
+  put(cache, "b", "123");
+  CHECK(dbc_delete(cache, KEY("a")) == DBC_OK);
+  put(cache, "c", "1234");
+  CHECK(count_of(cache) == 3 && size_of(cache) == 9);
+  dbc_free(cache);
+  cache = open_default(PATH);
+  CHECK(count_of(cache) == 3 && size_of(cache) == 9);
+  put(cache, "d", "1");
+  CHECK(count_of(cache) == 4 && size_of(cache) == 10);
+  dbc_free(cache);
+}
+
 // Root may use any file, so this is done by nobody in particular.
 static void become_nobody(void) {
   if (geteuid() == 0) CHECK(setgid(65534) == 0 && setuid(65534) == 0);

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include <atomic>
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -18,6 +19,7 @@
 #include <list>
 #include <memory>
 #include <optional>
+#include <set>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -74,7 +76,7 @@ class Failure : public std::runtime_error {
   } while (false)
 
 template <typename... Numbers>
-std::string text(int line, const char *condition, Numbers... numbers) {
+std::string text(int line, const char *condition, const Numbers &...numbers) {
   std::ostringstream all;
   all << "line " << line << ": " << condition;
   ((all << ' ' << numbers), ...);
@@ -177,7 +179,7 @@ class Cache {
   dbc_cache *handle_ = nullptr;
 };
 
-inline std::string key_of(uint64_t number) { return "key" + std::to_string(number); }
+inline std::string key_of(uint64_t number) { return std::string("key").append(std::to_string(number)); }
 
 // A look into the file by SQLite alone. Not in a process that has the cache open.
 class Sql {
@@ -210,21 +212,33 @@ class Sql {
   sqlite3 *handle_ = nullptr;
 };
 
-// Items and bytes by a scan, and by the counts that are kept: one moment's.
-constexpr const char *kCounts =
-    "SELECT (SELECT count(*) FROM cache), (SELECT total(size) FROM cache), "
-    "(SELECT total(items) FROM schema_version), (SELECT total(bytes) FROM schema_version), "
-    "(SELECT count(*) FROM eviction_order)";
+// Items and bytes by a scan.
+constexpr const char *kScan = "SELECT count(*), CAST(total(size) AS INTEGER) FROM cache";
 
+// Is the file what it should be, now that all who used it are gone, in whatever way? What the library counts is what there is.
 inline void expect_sound(const std::string &path) {
-  Child child([&] {
-    Sql sql(path);
-    if (sql.value("PRAGMA integrity_check") != "ok") return 1;
-    std::vector<std::string> counts = sql.row(kCounts);
-    if (std::stod(counts[0]) != std::stod(counts[2]) || std::stod(counts[1]) != std::stod(counts[3])) return 2;
-    return counts[0] == counts[4] ? 0 : 3;
+  SharedObject<std::atomic<uint64_t>> items, bytes;
+  Child library([&] {
+    Options options;
+    options.set(DBC_ON_CORRUPT, DBC_ON_CORRUPT_FAIL).set_seconds(DBC_BUSY_TIMEOUT_SECONDS, 0);
+    Cache cache(path, options);  // at once: no lock was left behind
+    *items = cache.count();
+    *bytes = cache.bytes();
+    return 0;
   });
-  EXPECT_EQ(child.wait(), 0) << path;
+  EXPECT_EQ(library.wait(), 0) << path;
+  Child sqlite([&] {
+    Sql sql(path);
+    std::string integrity = sql.value("PRAGMA integrity_check");
+    if (integrity != "ok") throw Failure(integrity);
+    std::vector<std::string> scan = sql.row(kScan);
+    REQUIRE(std::stoull(scan[0]) == *items, scan[0], *items);
+    REQUIRE(std::stoull(scan[1]) == *bytes, scan[1], *bytes);
+    REQUIRE(std::stoull(sql.value("SELECT count(*) FROM eviction_order")) == *items, *items);
+    REQUIRE(std::stoull(sql.value("SELECT CAST(total(items) AS INTEGER) FROM schema_version")) == *items, *items);
+    return 0;
+  });
+  EXPECT_EQ(sqlite.wait(), 0) << path;
 }
 
 }  // namespace dbc::testing

@@ -52,6 +52,7 @@ class Child {
   Child(const Child &) = delete;
   Child &operator=(const Child &) = delete;
 
+  pid_t process() const { return process_; }
   void signal(int number) const { kill(process_, number); }
   void kill_and_wait() {
     if (process_ <= 0) return;
