@@ -128,12 +128,13 @@ Status Cache::get(const Key &key, uint64_t held_version, const double *timestamp
     *value = std::move(found.item);
     return found.status;
   }
-  if (resident == Resident::kExpired) expire_from_memory(key, time.seconds, "get", log);
 
   // Where memory holds values, a version that the caller holds is read all the same: it is to be promoted.
   // By the library's clock it matters only that the item has not expired: the hit makes its timestamp the present.
   double recent_enough = time.named ? Store::kExactly : time.seconds - options_.disk_ttl_seconds;
   Lookup on_disk = read(key, Want::kValue, options_.memory_values ? 0 : held_version, recent_enough);
+  // Only now: a get that fails changes nothing.
+  if (resident == Resident::kExpired) expire_from_memory(key, time.seconds, "get", log);
   if (!usable(key, on_disk, time.seconds, "get", true, log)) {
     statistics_.add(Counter::kMisses);
     return Status::kNotFound;
@@ -261,13 +262,25 @@ std::vector<Cache::Found> Cache::get_many(std::span<const Key> keys, const uint6
   log.add(kTrace, [&] { return "get_many(count=" + std::to_string(keys.size()) + ")"; });
   Time time = time_of(timestamp);
   std::vector<Found> answers(keys.size());
-  std::vector<size_t> on_disk;
+  std::vector<size_t> on_disk, expired;
   auto held = [&](size_t i) { return held_versions ? held_versions[i] : 0; };
   for (size_t i = 0; i < keys.size(); ++i) {
     Resident resident = ask_memory(keys[i], held(i), time, false, &answers[i]);
-    if (resident == Resident::kExpired) expire_from_memory(keys[i], time.seconds, "get_many", log);
+    if (resident == Resident::kExpired) expired.push_back(i);
     if (resident != Resident::kHit) on_disk.push_back(i);
   }
+  std::vector<Lookup> lookups;
+  lookups.reserve(on_disk.size());
+  if (!on_disk.empty()) {
+    // The buffer before the snapshot begins: what is committed between the two is in the snapshot.
+    for (size_t i : on_disk) lookups.push_back(buffer_ ? read_buffer(keys[i]) : Lookup());
+    std::unique_ptr<Snapshot> snapshot = store_->snapshot();
+    for (size_t n = 0; n < on_disk.size(); ++n) {
+      if (lookups[n].version == 0) lookups[n] = snapshot->read(keys[on_disk[n]], Want::kValue, held(on_disk[n]));
+    }
+  }
+  // Only now: a call that fails changes nothing.
+  for (size_t i : expired) expire_from_memory(keys[i], time.seconds, "get_many", log);
 
   auto answer = [&](size_t i, Lookup &found) {
     answers[i].status = found.version == held(i) ? Status::kUnchanged : Status::kOk;
@@ -278,20 +291,13 @@ std::vector<Cache::Found> Cache::get_many(std::span<const Key> keys, const uint6
   };
   // Those on disk that are of no use are taken out after the snapshot, in one transaction.
   std::vector<Unusable> unusable;
-  if (!on_disk.empty()) {
-    // The buffer before the snapshot begins: what is committed between the two is in the snapshot.
-    std::vector<Lookup> buffered(keys.size());
-    if (buffer_) {
-      for (size_t i : on_disk) buffered[i] = read_buffer(keys[i]);
-    }
-    std::unique_ptr<Snapshot> snapshot = store_->snapshot();
-    for (size_t i : on_disk) {
-      Lookup found = buffered[i].version != 0 ? std::move(buffered[i]) : snapshot->read(keys[i], Want::kValue, held(i));
-      if (usable(keys[i], found, time.seconds, "get_many", false, log)) {
-        answer(i, found);
-      } else if (found.state != Lookup::State::kAbsent) {
-        unusable.push_back({keys[i], found.version, found.state == Lookup::State::kPresent});
-      }
+  for (size_t n = 0; n < on_disk.size(); ++n) {
+    size_t i = on_disk[n];
+    Lookup &found = lookups[n];
+    if (usable(keys[i], found, time.seconds, "get_many", false, log)) {
+      answer(i, found);
+    } else if (found.state != Lookup::State::kAbsent) {
+      unusable.push_back({keys[i], found.version, found.state == Lookup::State::kPresent});
     }
   }
   if (!unusable.empty()) remove_unusable(unusable, time.seconds, log);
