@@ -105,7 +105,9 @@ Marks read_marks(const std::string &name) {
 
 bool is_there(const std::string &path) {
   struct stat status;
-  return stat(path.c_str(), &status) == 0 && status.st_size > 0;
+  if (stat(path.c_str(), &status) == 0) return status.st_size > 0;
+  if (errno != ENOENT) throw Error(Status::kIo, "db_path " + path + ": " + std::strerror(errno));
+  return false;
 }
 
 // Is the file shorter than its header says? That is only wrong when there is no WAL that holds the rest, and no journal that
@@ -116,10 +118,10 @@ bool cut_short(const std::string &path) {
   sqlite3_file *file = nullptr;
   sqlite3_file_control(connection.handle(), "main", SQLITE_FCNTL_FILE_POINTER, &file);
   std::array<unsigned char, 32> header{};
-  if (!file || !file->pMethods ||
-      file->pMethods->xRead(file, header.data(), static_cast<int>(header.size()), 0) != SQLITE_OK) {
-    return true;
-  }
+  if (!file || !file->pMethods) return true;
+  int result = file->pMethods->xRead(file, header.data(), static_cast<int>(header.size()), 0);
+  if (result == SQLITE_IOERR_SHORT_READ) return true;
+  if (result != SQLITE_OK) throw Error(Status::kIo, "db_path " + path + ": the first page could not be read");
   int64_t page_size = header[16] << 8 | header[17];
   if (page_size == 1) page_size = 65536;
   int64_t pages = int64_t{header[28]} << 24 | header[29] << 16 | header[30] << 8 | header[31];
@@ -140,13 +142,23 @@ FileKind inspect_file(const std::string &path) {
   if (!S_ISREG(status.st_mode)) throw Error(Status::kIo, "db_path " + path + " is not a regular file");
   if (status.st_size == 0) return FileKind::kFresh;
 
-  Marks marks;
+  Marks marks{};
   try {
-    // immutable: no locks, no -shm, nothing left behind.
-    marks = read_marks(uri(path, "immutable=1"));
-    // A database whose tables are still in its WAL looks empty without it.
-    if (marks.tables == 0 && is_there(path + "-wal")) marks = read_marks(uri(path, "mode=ro"));
-    if (marks.application_id == kApplicationId && cut_short(path)) return FileKind::kDamaged;
+    bool has_wal = is_there(path + "-wal");
+    bool whole = true;
+    try {
+      // immutable: no locks, no -shm, nothing left behind.
+      marks = read_marks(uri(path, "immutable=1"));
+    } catch (const Error &error) {
+      if (error.status() != Status::kCorrupt) throw;
+      whole = false;
+    }
+    has_wal = has_wal || is_there(path + "-wal");
+    // Without its WAL a database whose tables are still there looks empty, and one whose checkpoint was cut off by a crash
+    // looks damaged.
+    if (!whole && !has_wal) return FileKind::kDamaged;
+    if (!whole || (marks.tables == 0 && has_wal)) marks = read_marks(uri(path, "mode=ro"));
+    if (whole && marks.application_id == kApplicationId && cut_short(path)) return FileKind::kDamaged;
   } catch (const Error &error) {
     if (error.status() == Status::kCorrupt) return FileKind::kDamaged;
     throw;
