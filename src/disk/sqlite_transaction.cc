@@ -50,7 +50,23 @@ void SqliteTransaction::load_totals() {
 void SqliteTransaction::settle_totals(SharedTotals &shared) {
   std::optional<FileTotals> prepared = shared.prepared();
   if (!prepared) return shared.forget();
-  shared.settle(happened(*prepared));
+  if (happened(*prepared)) return shared.settle(true);
+  // Its pages may lie whole in the WAL all the same, behind the last commit: whoever recovers the file after a crash would
+  // believe them. A commit in their place makes an end of them, and only then there is no doubt. Where none can be had, what
+  // this transaction writes does the same.
+  try {
+    writer_.count_undone.run();  // any change would do
+    writer_.commit.run();
+    shared.settle(false);
+  } catch (const Error &) {
+    if (!sqlite3_get_autocommit(store_.connection_->handle())) writer_.roll_back.run();
+  }
+  begin();
+}
+
+bool SqliteTransaction::totals_are_stale() {
+  Use stale(writer_.totals_are_stale);
+  return stale->step() && stale->integer(0) != 0;
 }
 
 bool SqliteTransaction::happened(const FileTotals &totals) {
@@ -68,10 +84,7 @@ void SqliteTransaction::load_saved_totals() {
       last_version_ = std::max(last_version_, totals->unsigned_integer(3));
     }
   }
-  {
-    Use stale(writer_.totals_are_stale);
-    table_is_stale_ = stale->step() && stale->integer(0) != 0;
-  }
+  table_is_stale_ = totals_are_stale();
   if (table_is_stale_) count_again();
 }
 
@@ -403,7 +416,11 @@ void SqliteTransaction::prepare_totals() {
           .run();
     }
   }
-  if (!shared) return;
+  if (!shared) {
+    // Those who can use the shared counts must not believe in old ones.
+    if (store_.shared_) SharedTotals(store_.shared_->totals()).forget();
+    return;
+  }
   if (!fits) return shared->forget();
   FileTotals next;
   next.last_version = last_version_;
@@ -451,8 +468,7 @@ void SqliteTransaction::commit(const std::function<void()> &publish) {
     writer_.commit.run();
     if (own_commit) own_commit->done();
   } catch (...) {
-    end_generations();
-    if (shared) shared->settle(false);
+    end_generations();  // and the counts stay in doubt: see settle_totals()
     throw;
   }
   if (shared) shared->settle(true);

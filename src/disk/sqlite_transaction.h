@@ -65,6 +65,7 @@ class SqliteTransaction final : public Transaction {
   void count_again();
   void settle_totals(SharedTotals &shared);
   bool happened(const FileTotals &totals);
+  bool totals_are_stale();
   void save_totals();
   void prepare_totals();
   void begin_generations();
