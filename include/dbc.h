@@ -242,7 +242,8 @@ DBC_API dbc_status dbc_put(dbc_cache *cache, const char *key, size_t key_size, c
 
 /* Looks a key up: DBC_OK with a value (release it with dbc_value_release), or DBC_NOT_FOUND. A hit sets the item's
  * timestamp; one on disk also brings the item into memory. Expired and unusable items are removed on the way.
- * Errors: DBC_INVALID_ARGUMENT, DBC_CLOSED, DBC_BUSY, DBC_IO, DBC_CORRUPT, DBC_NO_MEMORY. */
+ * Errors: DBC_INVALID_ARGUMENT, DBC_CLOSED, DBC_BUSY, DBC_IO, DBC_FULL (SQLite needs a little room to read), DBC_CORRUPT,
+ * DBC_NO_MEMORY. */
 DBC_API dbc_status dbc_get(dbc_cache *cache, const char *key, size_t key_size, const double *timestamp,
                            dbc_value **value);
 

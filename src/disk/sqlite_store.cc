@@ -332,7 +332,13 @@ void SqliteStore::report_damage() noexcept {
 }
 
 void SqliteStore::lock_writer() {
-  if (!lock_->try_lock_for(std::chrono::duration<double>(options_.busy_timeout_seconds))) {
+  bool locked;
+  try {
+    locked = lock_->try_lock_for(std::chrono::duration<double>(options_.busy_timeout_seconds));
+  } catch (const Error &error) {
+    throw Error(error.status(), "db_path " + options_.path + ": " + error.what());
+  }
+  if (!locked) {
     throw Error(Status::kBusy, "db_path " + options_.path +
                                    ": another writer held the file longer than the busy timeout of " +
                                    std::to_string(options_.busy_timeout_seconds) + " seconds; try again");
