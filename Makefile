@@ -1,4 +1,4 @@
-# make demo | test | steps | bench | asan | tsan | install | clean
+# make demo | test | faults | steps | bench | asan | tsan | install | clean
 # What is missing on a Debian or Ubuntu machine is installed on the way (tests/tools/setup.sh says what).
 
 RELEASE := build/release
@@ -18,7 +18,7 @@ define configure
 	fi >$(1).log 2>&1 || { cat $(1).log; exit 1; }
 endef
 
-.PHONY: all demo test steps bench asan tsan install clean setup setup-python setup-binding
+.PHONY: all demo test faults steps bench asan tsan install clean setup setup-python setup-binding
 .NOTPARALLEL:
 
 all: setup
@@ -39,6 +39,10 @@ demo: setup-binding
 
 test: setup-binding all
 	@$(PYTHON) $(RUN_TESTS) $(RELEASE)
+
+# Nothing left out: every call that can fail, thousands of power cuts, hundreds of kills. About an hour.
+faults: all
+	@DBC_FAULTS_LONG=1 python3 $(RUN_TESTS) $(RELEASE) faults
 
 steps: setup
 	@python3 tests/tools/steps.py

@@ -123,6 +123,7 @@ SUITES = [
     # Costs are compared by time where they cannot be counted; a sanitizer would be what is measured.
     Suite("cost", "C++", cpp("tests/model", only="cost"), gtest, native=False, live=False),
     Suite("soak", "C++", cpp("tests/soak"), gtest, native=True, live=False),
+    Suite("faults", "C++", cpp("tests/faults"), gtest, native=True, live=False),
     Suite("api", "C", programs("tests/api", ".c"), tap, native=True, live=False),
     Suite("example", "C", hello, plain, native=True, live=False),
     Suite("abi", "C", pytest("tests/abi"), junit, native=False, live=True),

@@ -1,0 +1,69 @@
+// The core's own system calls, with the Injector asked first. The linker puts these wrappers in place of the calls in the
+// core and in the tests (--wrap, see meson.build), and not in SQLite, whose calls fault_vfs.cc fails.
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include <cstdarg>
+#include <cstdio>
+
+#include "injector.h"
+
+using dbc::faults::Call;
+using dbc::faults::injector;
+
+extern "C" {
+
+int __real_open64(const char *path, int flags, mode_t mode);
+int __real_stat64(const char *path, struct stat64 *status);
+int __real_fstat64(int descriptor, struct stat64 *status);
+int __real_fallocate64(int descriptor, int mode, off64_t offset, off64_t size);
+int __real_ftruncate64(int descriptor, off64_t size);
+void *__real_mmap64(void *address, size_t size, int protection, int flags, int descriptor, off64_t offset);
+int __real_fcntl64(int descriptor, int command, void *argument);
+int __real_rename(const char *from, const char *to);
+
+int __wrap_open64(const char *path, int flags, ...) {
+  va_list arguments;
+  va_start(arguments, flags);
+  mode_t mode = (flags & O_CREAT) != 0 ? va_arg(arguments, mode_t) : 0;
+  va_end(arguments);
+  return injector().ask(Call::kSystemOpen) ? -1 : __real_open64(path, flags, mode);
+}
+
+int __wrap_stat64(const char *path, struct stat64 *status) {
+  return injector().ask(Call::kSystemStat) ? -1 : __real_stat64(path, status);
+}
+
+int __wrap_fstat64(int descriptor, struct stat64 *status) {
+  return injector().ask(Call::kSystemStat) ? -1 : __real_fstat64(descriptor, status);
+}
+
+int __wrap_fallocate64(int descriptor, int mode, off64_t offset, off64_t size) {
+  return injector().ask(Call::kSystemReserve) ? -1 : __real_fallocate64(descriptor, mode, offset, size);
+}
+
+int __wrap_ftruncate64(int descriptor, off64_t size) {
+  return injector().ask(Call::kSystemExtend) ? -1 : __real_ftruncate64(descriptor, size);
+}
+
+void *__wrap_mmap64(void *address, size_t size, int protection, int flags, int descriptor, off64_t offset) {
+  if (injector().ask(Call::kSystemMap)) return MAP_FAILED;
+  return __real_mmap64(address, size, protection, flags, descriptor, offset);
+}
+
+int __wrap_fcntl64(int descriptor, int command, ...) {
+  va_list arguments;
+  va_start(arguments, command);
+  void *argument = va_arg(arguments, void *);
+  va_end(arguments);
+  // Nobody can do anything about an unlock that fails, and it does not.
+  bool locks = command == F_DUPFD_CLOEXEC || static_cast<struct flock *>(argument)->l_type != F_UNLCK;
+  return locks && injector().ask(Call::kSystemLock) ? -1 : __real_fcntl64(descriptor, command, argument);
+}
+
+int __wrap_rename(const char *from, const char *to) {
+  return injector().ask(Call::kSystemRename) ? -1 : __real_rename(from, to);
+}
+
+}  // extern "C"
