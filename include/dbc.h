@@ -331,6 +331,24 @@ DBC_API dbc_status dbc_flush(dbc_cache *cache);
  * disk_expired. Items past the memory TTL leave memory. Errors as dbc_put. */
 DBC_API dbc_status dbc_purge_expired(dbc_cache *cache, const double *timestamp, uint64_t *removed);
 
+/* Flags of dbc_check. */
+#define DBC_CHECK_REPAIR 1u /* mend what is found */
+
+/* Looks at everything: SQLite's structure of the file; every item's key, value, size, checksum, version and times; the order
+ * of eviction; the recorded counts and sizes; and that what memory would answer with is what the disk holds. `*problems`
+ * becomes their number. `report` (may be NULL when `report_capacity` is 0) receives a line for each of the first, UTF-8, cut
+ * to `report_capacity` bytes with a terminating zero; "" when all is well.
+ *
+ * Reads the whole file, as of one moment; reads and writes go on meanwhile, but fork() and dbc_close wait for it.
+ *
+ * With DBC_CHECK_REPAIR, and only when there is a problem, one transaction mends the file while other writers wait: items that
+ * cannot be used are removed (they count as discarded), the order, the counts and the indexes are made anew. What cannot be
+ * mended goes the way of DBC_ON_CORRUPT: the file is moved aside and a fresh one started, or the answer is DBC_CORRUPT and the
+ * file is left as it is. `*problems` is what was found before. Without the flag nothing is changed, and damage is a finding, not
+ * an error.
+ * Errors: DBC_INVALID_ARGUMENT, DBC_CLOSED, DBC_BUSY, DBC_IO, DBC_FULL, DBC_CORRUPT, DBC_NO_MEMORY. Since 0.1.0. */
+DBC_API dbc_status dbc_check(dbc_cache *cache, unsigned flags, char *report, size_t report_capacity, uint64_t *problems);
+
 /* Items, and the sum of their sizes in bytes, on disk, where every item is. Not a scan. Errors: as dbc_get. */
 DBC_API dbc_status dbc_count(dbc_cache *cache, uint64_t *items);
 DBC_API dbc_status dbc_total_size(dbc_cache *cache, uint64_t *bytes);

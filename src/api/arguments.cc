@@ -26,13 +26,8 @@ namespace {
 
 Key check_key(const char *key, size_t key_size) {
   // One pass for the good; the bad are looked at again to say why.
-  bool good = key && key_size > 0 && key_size <= 4 * kMaxKeyCharacters;
-  if (good) {
-    std::string_view text(key, key_size);
-    good = count_code_points(text) <= kMaxKeyCharacters && text.find('\0') == std::string_view::npos;
-    if (good) [[likely]]
-      return Key(text);
-  }
+  if (key && valid_key({key, key_size})) [[likely]]
+    return Key(std::string_view(key, key_size));
   refuse_key(key, key_size);
 }
 

@@ -11,7 +11,6 @@
 
 namespace dbc {
 
-inline constexpr size_t kMaxKeyCharacters = 256;
 // What SQLite can store in one value.
 inline constexpr uint64_t kMaxValueBytes = 1'000'000'000;
 

@@ -46,4 +46,9 @@ size_t count_code_points(std::string_view text) {
   return count;
 }
 
+bool valid_key(std::string_view text) {
+  return !text.empty() && text.size() <= 4 * kMaxKeyCharacters && count_code_points(text) <= kMaxKeyCharacters &&
+         text.find('\0') == std::string_view::npos;
+}
+
 }  // namespace dbc

@@ -91,6 +91,8 @@ class Cache {
   void clear_memory();
   void flush();
   uint64_t purge_expired(const double *timestamp);
+  // Adds what is wrong in either tier to the report; `repairing` mends it.
+  void check(bool repairing, CheckReport *report);
   Totals disk_totals();
   StatisticsSnapshot statistics();
   size_t take_dropped(uint64_t *versions, size_t capacity, bool *overflowed);
@@ -186,6 +188,8 @@ class Cache {
   void erase_version_from_memory(const Key &key, uint64_t version, std::vector<ItemRef> *left) noexcept;
   void evict_from_disk(Transaction &transaction, std::vector<DiskEviction> *evicted) const;
   void tell_disk_evictions(std::span<const DiskEviction> evicted, LogScope &log);
+  void check_memory(bool repairing, CheckReport *report);
+  void repair(CheckReport *report, LogScope &log);
   void count_memory_evictions(const std::vector<MemoryTier::Eviction> &evictions, LogScope &log);
   void left_memory(const ItemRef &item);
 

@@ -19,6 +19,10 @@ Status status_of(int result, int system_error) {
       return Status::kFull;
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
+    // What the library writes breaks no constraint and fits; only a file that somebody else has changed can say so.
+    case SQLITE_CONSTRAINT:
+    case SQLITE_MISMATCH:
+    case SQLITE_TOOBIG:
       return Status::kCorrupt;
     case SQLITE_NOMEM:
       return Status::kNoMemory;

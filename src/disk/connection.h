@@ -18,6 +18,7 @@ class Connection {
   Connection &operator=(const Connection &) = delete;
 
   sqlite3 *handle() const { return handle_; }
+  const std::string &name() const { return name_; }
   // Runs SQL that returns nothing of interest.
   void execute(const char *sql);
   // The first column of the first row of a query.

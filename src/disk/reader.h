@@ -37,4 +37,22 @@ class Reader {
   Statement end_;
 };
 
+// What is read in its life is of one moment: that of the first read.
+class ReadTransaction {
+ public:
+  explicit ReadTransaction(Reader &reader) : reader_(reader) { reader_.begin(); }
+  ~ReadTransaction() {
+    try {
+      reader_.end();
+    } catch (const std::exception &) {
+      // Nothing was changed: there is nothing to lose. SQLite ends the transaction with the next one or the connection.
+    }
+  }
+  ReadTransaction(const ReadTransaction &) = delete;
+  ReadTransaction &operator=(const ReadTransaction &) = delete;
+
+ private:
+  Reader &reader_;
+};
+
 }  // namespace dbc

@@ -381,6 +381,10 @@ Reader *SqliteStore::Lease::operator->() const {
   return store_.in_memory() ? store_.memory_reader_.get() : lent_.reader.get();
 }
 
+const Connection &SqliteStore::Lease::connection() const {
+  return store_.in_memory() ? *store_.connection_ : *lent_.connection;
+}
+
 Lookup SqliteStore::read_with(Reader &reader, const Key &key, Want want, uint64_t held_version, double recent_enough,
                               uint64_t generation, bool in_snapshot) {
   // Before the row is read, as its generation: see TouchLog.
@@ -403,16 +407,8 @@ Lookup SqliteStore::read(const Key &key, Want want, uint64_t held_version, doubl
 // Reads of one moment. What is read may be older than the present generation says: such items must not be kept.
 class SqliteSnapshot final : public Snapshot {
  public:
-  explicit SqliteSnapshot(SqliteStore &store) : pin_(store.touches_), store_(store), reader_(store) {
-    reader_->begin();
-  }
-  ~SqliteSnapshot() override {
-    try {
-      reader_->end();
-    } catch (const std::exception &) {
-      // Nothing was changed: there is nothing to lose. SQLite ends the transaction with the next one or the connection.
-    }
-  }
+  explicit SqliteSnapshot(SqliteStore &store)
+      : pin_(store.touches_), store_(store), reader_(store), transaction_(*reader_.operator->()) {}
   Lookup read(const Key &key, Want want, uint64_t held_version) override {
     uint64_t generation = store_.generations_->last_word(key.hash);
     return store_.read_with(*reader_.operator->(), key, want, held_version, Store::kExactly, generation, true);
@@ -427,6 +423,7 @@ class SqliteSnapshot final : public Snapshot {
   Pin pin_;  // before the snapshot begins, until it has ended
   SqliteStore &store_;
   SqliteStore::Lease reader_;
+  ReadTransaction transaction_;
 };
 
 std::unique_ptr<Snapshot> SqliteStore::snapshot() { return std::make_unique<SqliteSnapshot>(*this); }
@@ -450,6 +447,46 @@ Totals SqliteStore::totals() {
   }
   Lease reader(*this);
   return reader->totals();
+}
+
+// The counts that are shared are no part of a snapshot. They belong to it if there was no doubt about them before it began, and
+// they are the same afterwards.
+void SqliteStore::check(CheckReport *report) try {
+  using Clock = std::chrono::steady_clock;
+  auto deadline = Clock::now() + std::chrono::duration_cast<Clock::duration>(
+                                     std::chrono::duration<double>(options_.busy_timeout_seconds));
+  for (auto pause = std::chrono::microseconds(10);; pause = std::min(2 * pause, std::chrono::microseconds(1000))) {
+    if (totals_) totals();  // settles what a dead writer left in doubt
+    {
+      uint64_t moment = totals_ ? totals_->moment() : 0;
+      Lease reader(*this);
+      ReadTransaction transaction(*reader.operator->());
+      reader->totals();  // with the first read the snapshot begins
+      std::optional<RecordedTotals> recorded = shared_totals();
+      if (!totals_ || (!totals_->in_doubt() && totals_->moment() == moment)) {
+        return check_file(reader.connection(), checked_schema(), recorded, report);
+      }
+    }
+    if (Clock::now() >= deadline) {
+      throw Error(Status::kBusy, "db_path " + options_.path + ": writers left no time for a check to begin; try again");
+    }
+    std::this_thread::sleep_for(pause);
+  }
+} catch (const Error &error) {
+  // What cannot even be opened.
+  if (error.status() != Status::kCorrupt) throw;
+  report->add(std::string("structure: ") + error.what());
+}
+
+std::optional<RecordedTotals> SqliteStore::shared_totals() const {
+  std::optional<FileTotals> shared = totals_ ? totals_->current() : std::nullopt;
+  if (!shared) return std::nullopt;
+  RecordedTotals recorded{shared->last_version, {}};
+  for (size_t i = 0; i < shared->count; ++i) {
+    const FileTotals::Schema &schema = shared->schemas[i];
+    recorded.schemas.push_back({schema.id, {schema.items, schema.bytes}});
+  }
+  return recorded;
 }
 
 // ------------------------------------------------------------------------------------------------------------ writes ------

@@ -23,6 +23,7 @@
 
 #include "base/fork.h"
 #include "base/log.h"
+#include "disk/check.h"
 #include "disk/connection.h"
 #include "disk/data_version.h"
 #include "disk/format.h"
@@ -66,6 +67,7 @@ class SqliteStore final : public Store {
   void touched(Item &item, bool backward) noexcept override;
   void left_memory(Item &item) noexcept override;
   void flush() override;
+  void check(CheckReport *report) override;
   const Generations &generations() const override { return *generations_; }
   bool outdated() const override;
   void report_damage() noexcept override;
@@ -87,6 +89,7 @@ class SqliteStore final : public Store {
     Lease(const Lease &) = delete;
     Lease &operator=(const Lease &) = delete;
     Reader *operator->() const;
+    const Connection &connection() const;
 
    private:
     SqliteStore &store_;
@@ -94,6 +97,8 @@ class SqliteStore final : public Store {
     PooledReader lent_;
   };
 
+  std::optional<RecordedTotals> shared_totals() const;
+  CheckedSchema checked_schema() const { return {schema_id_, options_.schema_version}; }
   bool in_memory() const { return options_.path == ":memory:"; }
   void open(LogScope &log);
   [[noreturn]] void refuse_damaged() const;

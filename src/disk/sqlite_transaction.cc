@@ -76,14 +76,17 @@ bool SqliteTransaction::happened(const FileTotals &totals) {
   return evidence.step() && evidence.unsigned_integer(0) == totals.evidence_version;
 }
 
-void SqliteTransaction::load_saved_totals() {
-  {
-    Use totals(writer_.totals);
-    while (totals->step()) {
-      schemas_.push_back({totals->integer(0), {totals->unsigned_integer(1), totals->unsigned_integer(2)}});
-      last_version_ = std::max(last_version_, totals->unsigned_integer(3));
-    }
+void SqliteTransaction::read_table_of_totals() {
+  schemas_.clear();
+  Use totals(writer_.totals);
+  while (totals->step()) {
+    schemas_.push_back({totals->integer(0), {totals->unsigned_integer(1), totals->unsigned_integer(2)}});
+    last_version_ = std::max(last_version_, totals->unsigned_integer(3));
   }
+}
+
+void SqliteTransaction::load_saved_totals() {
+  read_table_of_totals();
   table_is_stale_ = totals_are_stale();
   if (table_is_stale_) count_again();
 }
@@ -332,6 +335,15 @@ void SqliteTransaction::clear() {
   all_changed_ = cleared_ = true;
 }
 
+uint64_t SqliteTransaction::repair(CheckReport *report) {
+  RecordedTotals recorded{last_version_, {}};
+  for (const SchemaTotals &schema : schemas_) recorded.schemas.push_back({schema.id, schema.totals});
+  uint64_t removed = repair_file(*store_.connection_, store_.checked_schema(), recorded, report);
+  read_table_of_totals();
+  all_changed_ = totals_changed_ = must_save_ = true;
+  return removed;
+}
+
 size_t SqliteTransaction::write_touches(size_t most) {
   for (const TouchLog::Pending &pending : store_.touches_.take(most)) {
     const Item &item = *pending.item;
@@ -440,7 +452,6 @@ bool SqliteTransaction::check_totals() {
     if (current && !happened(*current)) {
       shared->forget();
       current.reset();
-      schemas_.clear();
       last_version_ = 0;
       load_saved_totals();
     }

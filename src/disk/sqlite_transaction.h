@@ -26,6 +26,7 @@ class SqliteTransaction final : public Transaction {
   void erase_expired(double now, double ttl, std::vector<Removed> *removed) override;
   uint64_t erase_other_schemas() override;
   void clear() override;
+  uint64_t repair(CheckReport *report) override;
   size_t write_touches(size_t most) override;
   // Has the counts written to the table of schema versions, so that they need not be counted after a power cut.
   void save_totals_in_table() { totals_changed_ = must_save_ = true; }
@@ -62,6 +63,7 @@ class SqliteTransaction final : public Transaction {
   uint64_t new_version();
   void load_totals();
   void load_saved_totals();
+  void read_table_of_totals();
   void count_again();
   void settle_totals(SharedTotals &shared);
   bool happened(const FileTotals &totals);

@@ -20,6 +20,7 @@
 #include "base/item.h"
 #include "base/key.h"
 #include "base/log.h"
+#include "disk/check_report.h"
 #include "share/generations.h"
 
 namespace dbc {
@@ -85,6 +86,9 @@ class Transaction {
   virtual uint64_t erase_other_schemas() = 0;
   // Takes everything out.
   virtual void clear() = 0;
+  // Checks everything, as Store::check() does, and mends what it finds; returns how many items it took out for that. Throws
+  // Error(kCorrupt) when the store cannot be mended.
+  virtual uint64_t repair(CheckReport *report) = 0;
   // Writes up to `most` pending touches into the store; returns how many are left.
   virtual size_t write_touches(size_t most) = 0;
 
@@ -129,6 +133,9 @@ class Store {
   virtual void left_memory(Item &item) noexcept = 0;
   // Writes all pending touches. Throws what went wrong, also earlier in the background.
   virtual void flush() = 0;
+
+  // Looks at everything in the store, as of one moment, and adds what is wrong to the report. Other calls go on meanwhile.
+  virtual void check(CheckReport *report) = 0;
 
   // By these words one sees whether what was read of a key may have changed since. Constant during the store's life.
   virtual const Generations &generations() const = 0;

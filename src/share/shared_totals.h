@@ -57,6 +57,8 @@ class SharedTotals {
 
   // Nothing when unknown. While in doubt, the counts before the commit that was prepared.
   std::optional<FileTotals> current() const;
+  // Another number after every change of the counts; the commit that brings it falls in a time of doubt.
+  uint64_t moment() const { return area_->state.load(); }
   bool in_doubt() const { return (area_->state.load() & 1) != 0; }
 
   // In doubt: what the commit was to make true; nothing when that is damaged.

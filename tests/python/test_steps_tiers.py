@@ -156,6 +156,7 @@ def test_step_37_close(open_users: OpenUsers) -> None:
         lambda: cache.clear_memory(),
         lambda: cache.flush(),
         lambda: cache.purge_expired(),
+        lambda: cache.check(),
         lambda: cache.get_count(),
         lambda: cache.get_total_size(),
         lambda: cache.get_stats(),

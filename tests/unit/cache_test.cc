@@ -41,6 +41,7 @@ class FaultyTransaction final : public Transaction {
   }
   uint64_t erase_other_schemas() override { return real_->erase_other_schemas(); }
   void clear() override { real_->clear(); }
+  uint64_t repair(CheckReport *report) override { return real_->repair(report); }
   size_t write_touches(size_t most) override { return real_->write_touches(most); }
   Totals totals() const override { return real_->totals(); }
   void commit(const std::function<void()> &publish) override {
@@ -74,6 +75,7 @@ class FaultyStore final : public Store {
   void touched(Item &item, bool backward) noexcept override { real_->touched(item, backward); }
   void left_memory(Item &item) noexcept override { real_->left_memory(item); }
   void flush() override { real_->flush(); }
+  void check(CheckReport *report) override { real_->check(report); }
   const Generations &generations() const override { return real_->generations(); }
   void close(LogScope &log) override { real_->close(log); }
   bool outdated() const override { return real_->outdated(); }

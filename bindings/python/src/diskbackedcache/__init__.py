@@ -11,7 +11,7 @@ with DiskBackedCache("cache/users.db", User) as cache:
     cache.get("user:1")
 """
 
-from ._cache import DiskBackedCache
+from ._cache import CheckResult, DiskBackedCache
 from ._errors import (
     CacheBusyError,
     CacheClosedError,
@@ -41,5 +41,6 @@ __all__ = [
     "CacheStats",
     "CacheVersionError",
     "CacheableModel",
+    "CheckResult",
     "DiskBackedCache",
 ]

@@ -7,7 +7,7 @@ import weakref
 from array import array
 from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import Any, Final, Generic, Literal, NoReturn, cast
+from typing import Any, Final, Generic, Literal, NamedTuple, NoReturn, cast
 
 from . import _logging
 from ._errors import check, check_number, error
@@ -30,6 +30,18 @@ _TIERS: Final[dict[int, Literal["memory", "disk"] | None]] = {
 # Bound here, so that the hot calls do not look them up.
 _get: Final = lib.dbcpy_get
 _put: Final = lib.dbcpy_put
+
+
+_REPORT_BYTES: Final = 64 * 1024
+
+
+class CheckResult(NamedTuple):
+    """What DiskBackedCache.check() found."""
+
+    #: how many problems there are; 0: all is well
+    problems: int
+    #: the first of them, a line each
+    report: str
 
 
 def _split(items: Mapping[str, ModelT] | Iterable[tuple[str, ModelT]]) -> tuple[list[str], list[ModelT]]:
@@ -406,6 +418,19 @@ class DiskBackedCache(Generic[ModelT]):
         if self._objects is not None:
             self._objects.let_go()
         return removed
+
+    def check(self, repair: bool = False) -> CheckResult:
+        """Looks at everything in the file and in memory: structure, checksums, times, counts. Reads the whole file.
+
+        With `repair`, what is wrong is mended: items that cannot be used are removed (they count as discarded). A file
+        that is beyond that is moved aside and a fresh one started, or, with on_corrupt="fail", CacheCorruptError is
+        raised. The result says what was found before.
+        """
+        report, problems = ffi.new("char[]", _REPORT_BYTES), ffi.new("uint64_t *")
+        check(lib.dbc_check(self._handle, lib.DBC_CHECK_REPAIR if repair else 0, report, len(report), problems))
+        if self._objects is not None:
+            self._objects.let_go()
+        return CheckResult(problems[0], ffi.string(report).decode())
 
     def get_count(self) -> int:
         """The number of items on disk, where every item is. Not a scan."""
