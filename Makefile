@@ -18,7 +18,7 @@ define configure
 	fi >$(1).log 2>&1 || { cat $(1).log; exit 1; }
 endef
 
-.PHONY: all demo test faults steps bench asan tsan install clean setup setup-python setup-binding
+.PHONY: all demo test faults steps bench asan tsan install clean setup setup-python setup-binding setup-bench
 .NOTPARALLEL:
 
 all: setup
@@ -47,8 +47,12 @@ faults: all
 steps: setup
 	@python3 tests/tools/steps.py
 
-bench: setup-binding all
-	@$(PYTHON) tests/bench/run.py
+setup-bench: setup-binding
+	@tests/bench/setup.sh
+
+# BENCH="--quick" for a look, BENCH="--only P4,Y2" for a part, BENCH="--document" to renew the figures of the documents.
+bench: setup-bench all
+	@build/bench-venv/bin/python tests/bench/run.py $(BENCH)
 
 # Whatever a sanitizer finds ends the test that did it.
 SANITIZED := -Dbuildtype=debugoptimized -Db_ndebug=false -Db_lundef=false

@@ -1,0 +1,101 @@
+"""The charts that the documents show."""
+
+from __future__ import annotations
+
+from svg import Dot, Line, dots, lines, ratio_label, time_label
+from targets import Results, judge
+
+OURS, PEER, FLOOR, GOOD, BAD = 0, 1, 2, 3, 4
+
+
+def _python(results: Results, call: str, title: str) -> str | None:
+    prefix = f"python peer {call}, "
+    rows = []
+    for name in results.series:
+        if name.startswith(prefix):
+            label = name[len(prefix) :]
+            value = results.of(name)
+            own = label.startswith("diskbackedcache")
+            rows.append(Dot(label, value, time_label(value), OURS if own else PEER, own))
+    rows.sort(key=lambda row: row.value)
+    subtitle = "a call with a Pydantic object of 512 bytes, zipf over 10 000 keys; shorter is faster"
+    return dots(title, subtitle, rows) if rows else None
+
+
+def _native(results: Results) -> str | None:
+    rows = []
+    for label, name, colour in (
+        ("get from memory, no copy", "P1 get", OURS),
+        ("a map's find and copy", "P1 map find and copy", FLOOR),
+        ("get from disk", "P3 get", OURS),
+        ("a prepared SELECT", "P3 select", FLOOR),
+        ("put, write-behind", "P8 put, room in the buffer", OURS),
+        ("put", "P4 put, zipf", OURS),
+        ("a prepared upsert", "P4 upsert, zipf", FLOOR),
+        ("put_many, an item", "P5 put_many", OURS),
+        ("upserts in a transaction, an item", "P5 upserts", FLOOR),
+    ):
+        if name in results.series:
+            value = results.of(name)
+            rows.append(Dot(label, value, time_label(value), colour, colour == OURS))
+    return dots("What calls cost in C", "512-byte values, 100 000 keys; shorter is faster", rows) if rows else None
+
+
+def _stores(results: Results) -> str | None:
+    rows = []
+    for call in ("get", "put", "put_many"):
+        for name in ("libdbc", "SQLite, plain table", "LMDB", "RocksDB", "LevelDB"):
+            series = f"peer {call}, {name}"
+            if series in results.series:
+                value = results.of(series)
+                own = name == "libdbc"
+                rows.append(Dot(f"{call}: {name}", value, time_label(value), OURS if own else PEER, own))
+    subtitle = "from C, 512-byte values, zipf over 100 000 keys; put_many: an item of 1000"
+    return dots("Beside stores of bytes", subtitle, rows) if rows else None
+
+
+def _sizes(results: Results) -> str | None:
+    panels = []
+    for call in ("get", "put"):
+        drawn = []
+        for colour, (name, label) in enumerate(
+            (("libdbc", "libdbc"), ("diskcache", "diskcache"), ("files", "plain files"))
+        ):
+            prefix = f"sizes {call}, {name}, "
+            points = [
+                (float(series[len(prefix) :]), results.of(series)) for series in results.series if series.startswith(prefix)
+            ]
+            if points:
+                drawn.append(Line(label, sorted(points), colour))
+        if drawn:
+            panels.append((call, drawn))
+    title, subtitle = "Values from 100 bytes to 10 MB", "bytes from Python, no memory tier; lower is faster"
+    return lines(title, subtitle, panels) if panels else None
+
+
+def _targets(results: Results) -> str | None:
+    rows = []
+    for verdict in judge(results, set()):
+        if verdict.value is None:
+            continue
+        part = verdict.part
+        cost = part.limit / verdict.value if part.at_least else verdict.value / part.limit
+        label = f"{verdict.target.name}  {part.what}"
+        label = label if len(label) <= 44 else label[:43] + "…"
+        rows.append(Dot(label, cost, f"{cost:.2f}", GOOD if verdict.met else BAD))
+    title = "Targets"
+    subtitle = "what was measured over what is allowed; left of the dashed line is met"
+    return dots(title, subtitle, rows, ratio_label, limit=1.0) if rows else None
+
+
+def charts(results: Results) -> dict[str, str]:
+    """By the names of their files."""
+    made = {
+        "calls": _native(results),
+        "python-get": _python(results, "get", "Getting an object in Python"),
+        "python-put": _python(results, "put", "Putting an object in Python"),
+        "stores": _stores(results),
+        "sizes": _sizes(results),
+        "targets": _targets(results),
+    }
+    return {name: drawing for name, drawing in made.items() if drawing}
