@@ -1,4 +1,4 @@
-# make demo | test | faults | steps | bench | asan | tsan | install | clean
+# make demo | test | faults | steps | bench | asan | tsan | install | clean | replay
 # What is missing on a Debian or Ubuntu machine is installed on the way (tests/tools/setup.sh says what).
 
 RELEASE := build/release
@@ -18,7 +18,7 @@ define configure
 	fi >$(1).log 2>&1 || { cat $(1).log; exit 1; }
 endef
 
-.PHONY: all demo test faults steps bench asan tsan install clean setup setup-python setup-binding setup-bench
+.PHONY: all demo test faults steps bench asan tsan install clean setup setup-python setup-binding setup-bench replay
 .NOTPARALLEL:
 
 all: setup
@@ -53,6 +53,12 @@ setup-bench: setup-binding
 # BENCH="--quick" for a look, BENCH="--only P4,Y2" for a part, BENCH="--document" to renew the figures of the documents.
 bench: setup-bench all
 	@build/bench-venv/bin/python tests/bench/run.py $(BENCH)
+
+# Minutes of what `make test` does for seconds: 5 million requests over a million keys.
+replay: setup
+	$(call configure,$(RELEASE),)
+	@ninja -C $(RELEASE) --quiet tests/model/replay_test
+	@$(RELEASE)/tests/model/replay_test --requests=5000000 --keys=1000000
 
 # Whatever a sanitizer finds ends the test that did it.
 SANITIZED := -Dbuildtype=debugoptimized -Db_ndebug=false -Db_lundef=false

@@ -43,7 +43,8 @@ void batches() {
     std::vector<std::vector<std::string>> fresh;
     for (uint64_t i = 0; i < kBatches; ++i, next += kBatch) fresh.push_back(keys_of(next, kBatch));
     measure(
-        "P5 upserts", kBatches, [&](uint64_t i) { table.fill(overwrites[(at + i) % overwrites.size()], value); }, kBatch);
+        "P5 upserts", kBatches, [&](uint64_t i) { table.fill(overwrites[(at + i) % overwrites.size()], value); },
+        kBatch);
     measure(
         "P5 put_many", kBatches, [&](uint64_t i) { cache.put_many(overwrites[(at + i) % overwrites.size()], value); },
         kBatch);

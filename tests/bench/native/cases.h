@@ -3,17 +3,17 @@
 
 namespace bench {
 
-void memory_hits();      // P1
+void memory_hits();        // P1
 void threads_in_memory();  // P2
-void disk_hits();        // P3
-void puts();             // P4
-void batches();          // P5
-void touches();          // P6
-void evictions();        // P7
-void write_behind();     // P8
-void opening();          // P9
-void footprint();        // P10
-void group_commit();     // P11
+void disk_hits();          // P3
+void puts();               // P4
+void batches();            // P5
+void touches();            // P6
+void evictions();          // P7
+void write_behind();       // P8
+void opening();            // P9
+void footprint();          // P10
+void group_commit();       // P11
 void key_value_stores();
 void durability();
 void compression();

@@ -13,14 +13,15 @@ namespace {
 // Records of a directory: names that repeat, values that vary.
 std::string json(size_t size, uint64_t seed) {
   std::mt19937_64 random(seed);
-  const char *words[] = {"cache", "library", "memory", "table", "index", "page", "writer", "reader",
-                         "network", "device", "package", "system", "kernel", "module", "driver", "service"};
+  const char *words[] = {"cache",   "library", "memory",  "table",  "index",  "page",   "writer", "reader",
+                         "network", "device",  "package", "system", "kernel", "module", "driver", "service"};
   auto word = [&] { return std::string(words[random() % 16]); };
   std::string text = "{\"records\": [";
   while (text.size() + 2 < size) {
     text += "{\"id\": " + std::to_string(random() % 1'000'000) + ", \"name\": \"" + word() + "-" + word() +
-            "\", \"size\": " + std::to_string(random() % 100'000) + ", \"active\": " + (random() % 2 ? "true" : "false") +
-            ", \"description\": \"" + word() + " " + word() + " " + word() + " " + word() + "\"}, ";
+            "\", \"size\": " + std::to_string(random() % 100'000) +
+            ", \"active\": " + (random() % 2 ? "true" : "false") + ", \"description\": \"" + word() + " " + word() +
+            " " + word() + " " + word() + "\"}, ";
   }
   text.resize(size - 2);
   return text + "]}";

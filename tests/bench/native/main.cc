@@ -22,10 +22,22 @@ struct Case {
   void (*run)();
 };
 constexpr Case kCases[] = {
-    {"P1", memory_hits},    {"P2", threads_in_memory},  {"P3", disk_hits},       {"P4", puts},
-    {"P5", batches},        {"P6", touches},            {"P7", evictions},       {"P8", write_behind},
-    {"P9", opening},        {"P10", footprint},         {"P11", group_commit},   {"peers", key_value_stores},
-    {"durability", durability}, {"compression", compression}, {"churn", churn}, {"wal", write_ahead_log},
+    {"P1", memory_hits},
+    {"P2", threads_in_memory},
+    {"P3", disk_hits},
+    {"P4", puts},
+    {"P5", batches},
+    {"P6", touches},
+    {"P7", evictions},
+    {"P8", write_behind},
+    {"P9", opening},
+    {"P10", footprint},
+    {"P11", group_commit},
+    {"peers", key_value_stores},
+    {"durability", durability},
+    {"compression", compression},
+    {"churn", churn},
+    {"wal", write_ahead_log},
 };
 
 bool chosen(const std::string &only, const char *name) {
@@ -71,9 +83,7 @@ int run(int count, char **values) {
 }  // namespace
 }  // namespace bench
 
-int main(int count, char **values) try {
-  return bench::run(count, values);
-} catch (const std::exception &error) {
+int main(int count, char **values) try { return bench::run(count, values); } catch (const std::exception &error) {
   std::fprintf(stderr, "%s\n", error.what());
   return 1;
 }

@@ -44,8 +44,7 @@ void print_results() {
   std::printf("{\"series\": {");
   const char *comma = "\n";
   for (const Series &series : all) {
-    std::printf("%s%s: {\"unit\": %s, \"samples\": [", comma, quoted(series.name).c_str(),
-                quoted(series.unit).c_str());
+    std::printf("%s%s: {\"unit\": %s, \"samples\": [", comma, quoted(series.name).c_str(), quoted(series.unit).c_str());
     for (size_t i = 0; i < series.samples.size(); ++i) std::printf("%s%.6g", i ? ", " : "", series.samples[i]);
     std::printf("]}");
     comma = ",\n";

@@ -51,18 +51,17 @@ void write_ahead_log() {
     }
   });
   const double duration = 30 * settings.scale;
-  std::vector<double> rates = side_by_side(
-      {
-          [&](uint64_t i) { writer.put(keys[any[i & kMask]], value); },
-          [&](uint64_t i) {
-            batches.put_many(batch(i), value);
-            std::this_thread::sleep_for(std::chrono::milliseconds(50));
-          },
-          [&](uint64_t i) { reader.get(keys[any[(i + 77) & kMask]]); },
-          [&](uint64_t i) { reader.get_many(batch(i + 5)); },
-          [&](uint64_t) { read_with_sqlite(file); },
-      },
-      duration, 1);
+  std::vector<double> rates = side_by_side({
+                                               [&](uint64_t i) { writer.put(keys[any[i & kMask]], value); },
+                                               [&](uint64_t i) {
+                                                 batches.put_many(batch(i), value);
+                                                 std::this_thread::sleep_for(std::chrono::milliseconds(50));
+                                               },
+                                               [&](uint64_t i) { reader.get(keys[any[(i + 77) & kMask]]); },
+                                               [&](uint64_t i) { reader.get_many(batch(i + 5)); },
+                                               [&](uint64_t) { read_with_sqlite(file); },
+                                           },
+                                           duration, 1);
   stop = true;
   watcher.join();
   fact("wal largest, MB", static_cast<double>(largest) / 1e6);
