@@ -63,7 +63,9 @@ def _sizes(results: Results) -> str | None:
         ):
             prefix = f"sizes {call}, {name}, "
             points = [
-                (float(series[len(prefix) :]), results.of(series)) for series in results.series if series.startswith(prefix)
+                (float(series[len(prefix) :]), results.of(series))
+                for series in results.series
+                if series.startswith(prefix)
             ]
             if points:
                 drawn.append(Line(label, sorted(points), colour))
@@ -81,8 +83,8 @@ def _targets(results: Results) -> str | None:
         part = verdict.part
         cost = part.limit / verdict.value if part.at_least else verdict.value / part.limit
         label = f"{verdict.target.name}  {part.what}"
-        label = label if len(label) <= 44 else label[:43] + "…"
-        rows.append(Dot(label, cost, f"{cost:.2f}", GOOD if verdict.met else BAD))
+        # What is a hundred times better than asked for would leave no room for the rest.
+        rows.append(Dot(label, max(cost, 0.1), f"{cost:.2f}" if cost >= 0.1 else "< 0.1", GOOD if verdict.met else BAD))
     title = "Targets"
     subtitle = "what was measured over what is allowed; left of the dashed line is met"
     return dots(title, subtitle, rows, ratio_label, limit=1.0) if rows else None

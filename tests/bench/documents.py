@@ -23,7 +23,8 @@ def about(results: Results) -> str:
     machine, versions = document["machine"], document["versions"]
     return (
         f"Measured on {document['date'][:10]}: {machine['processor']}, {machine['processors']} processors, "
-        f"{machine['system'].split('-')[0]}, SQLite {versions.get('SQLite', '?').split(' ')[0]}, Python {machine['python']}, "
+        f"{machine['system'].split('-')[0]}, SQLite {versions.get('SQLite', '?').split(' ')[0]}, "
+        f"Python {machine['python']}, "
         f"diskcache {versions['diskcache']}."
     )
 

@@ -19,7 +19,15 @@ def _time(results: Results, name: str) -> str:
     if name not in results.series:
         return "-"
     value = results.of(name)
-    return f"{value:.3f}" if value < 1 else f"{value:.2f}" if value < 10 else f"{value:,.1f}" if value < 1000 else f"{value:,.0f}"
+    return (
+        f"{value:.3f}"
+        if value < 1
+        else f"{value:.2f}"
+        if value < 10
+        else f"{value:,.1f}"
+        if value < 1000
+        else f"{value:,.0f}"
+    )
 
 
 def _ratio(results: Results, name: str, to: str) -> str:
@@ -35,7 +43,12 @@ _NATIVE = (
     ("get from disk, uniform", "P3 get", "prepared SELECT", "P3 select"),
     ("get from disk, zipf", "P3 get, zipf, no memory tier", "prepared SELECT", "P3 select, zipf"),
     ("get, zipf, default memory tier", "P3 get, zipf, default memory tier", "prepared SELECT", "P3 select, zipf"),
-    ("moving the order on disk, a get", "P6 extra cost of a move", "prepared UPDATE of the time", "P6 update of the time"),
+    (
+        "moving the order on disk, a get",
+        "P6 extra cost of a move",
+        "prepared UPDATE of the time",
+        "P6 update of the time",
+    ),
     ("put, overwriting, zipf", "P4 put, zipf", "prepared upsert", "P4 upsert, zipf"),
     ("put, overwriting, uniform", "P4 put, uniform", "prepared upsert", "P4 upsert, uniform"),
     ("put, fresh", "P4 put, fresh", "prepared upsert", "P4 upsert, fresh"),
@@ -58,7 +71,12 @@ _PYTHON = (
     ("put, overwriting", "Y2 put", "diskcache set", "Y2 diskcache set"),
     ("put, overwriting", "Y2 put", "diskcache set, LRU policy", "Y2 diskcache set, LRU"),
     ("put, fresh", "Y2 put, fresh", "diskcache set", "Y2 diskcache set, fresh"),
-    ("put_many, fresh, an item of 1000", "Y4 put_many, fresh", "diskcache sets in one transact", "Y4 diskcache sets, fresh"),
+    (
+        "put_many, fresh, an item of 1000",
+        "Y4 put_many, fresh",
+        "diskcache sets in one transact",
+        "Y4 diskcache sets, fresh",
+    ),
     (
         "put_many, overwriting, an item of 1000",
         "Y4 put_many, overwriting",
@@ -138,9 +156,7 @@ def _python_peers(results: Results) -> Table:
     names = dict.fromkeys(
         name.split(", ", 1)[1] for name in results.series if name.startswith((prefix + "put, ", prefix + "get, "))
     )
-    rows = [
-        (name, _time(results, f"{prefix}get, {name}"), _time(results, f"{prefix}put, {name}")) for name in names
-    ]
+    rows = [(name, _time(results, f"{prefix}get, {name}"), _time(results, f"{prefix}put, {name}")) for name in names]
     rows += [(name[len(prefix) :], why, "") for name, why in results.unavailable.items() if name.startswith(prefix)]
     columns = ("from Python, Pydantic objects, zipf over 10 000", "get, us", "put, us")
     return Table("python-peers", "Beside other caches for Python", columns, rows)
@@ -212,7 +228,7 @@ def _files(results: Results) -> Table:
     if "wal largest, MB" in facts:
         rows.append(
             (
-                f"largest WAL in {facts['wal seconds']:.0f} s of puts, batches, gets, scans and another program's reads",
+                f"largest WAL in {facts['wal seconds']:.0f} s of puts, batches, gets, scans, another program's reads",
                 f"{facts['wal largest, MB']:.0f} MB",
             )
         )

@@ -3,9 +3,9 @@
 
     tests/bench/run.py [--quick] [--only P4,P5,Y1] [--document]
 
-Read the ratios, not the digits: both sides of a ratio were measured in the same run, taking turns. What is printed is also
-written, as JSON with every sample, to build/bench/results.json; --document makes the charts and the tables of the documents
-from that. The exit code says whether the benchmarks ran, not whether the targets are met.
+Read the ratios, not the digits: both sides of a ratio were measured in the same run, taking turns. What is printed is
+also written, as JSON with every sample, to build/bench/results.json; --document makes the charts and the tables of the
+documents from that. The exit code says whether the benchmarks ran, not whether the targets are met.
 """
 
 from __future__ import annotations
@@ -23,12 +23,11 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
-import rich
-from rich.console import Console
-from rich.table import Table as RichTable
-
 import documents
 from report import Table, tables
+from rich.console import Console
+from rich.table import Table as RichTable
+from profile_calls import profile
 from targets import Results, judge
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,8 +35,9 @@ HERE = Path(__file__).resolve().parent
 PROGRAM = "tests/bench/native_bench"
 
 # In order; each gives the number of repetitions and the scale of a full run, and what a quick one takes of both.
-NATIVE = [f"P{number}" for number in range(1, 12)] + ["peers", "durability", "compression", "churn", "wal"]
+NATIVE = [f"P{number}" for number in range(1, 12)] + ["pieces", "peers", "durability", "compression", "churn", "wal"]
 PYTHON = [f"Y{number}" for number in range(1, 8)] + ["python-peers", "sizes"]
+COUNTED = ["profile"]
 REPETITIONS = {"Y6": 3, "Y7": 15, "sizes": 5}
 WITH_TARGET = {"files": ["churn", "wal"]}
 
@@ -71,7 +71,7 @@ def environment() -> dict:
         done = subprocess.run(["pkg-config", "--modversion", name], capture_output=True, text=True)
         packages[f"{name}, native"] = done.stdout.strip() or "not installed"
     return {
-        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "revision": revision(),
         "machine": {
             "processor": processor(),
@@ -97,15 +97,14 @@ def measure(command: list[str], case: str, into: dict) -> None:
         into[group].update(part[group])
 
 
-def run_all(native: Path, folder: Path, chosen: list[str], repetitions: int, scale: float) -> dict:
+def run_all(build: Path, folder: Path, chosen: list[str], repetitions: int, scale: float) -> dict:
     into: dict = {"series": {}, "facts": {}, "unavailable": {}, "failed": {}}
-    environment_before = dict(os.environ)
     for case in chosen:
         rounds = max(3, min(repetitions, REPETITIONS.get(case, repetitions)))
         place = Path(tempfile.mkdtemp(dir=folder))
         began = time.monotonic()
         if case in NATIVE:
-            command = [native, f"--directory={place}", f"--repetitions={rounds}", f"--scale={scale}", f"--only={case}"]
+            command = [build / PROGRAM, f"--directory={place}", f"--repetitions={rounds}", f"--scale={scale}", f"--only={case}"]
         else:
             command = [sys.executable, HERE / "python" / "main.py", case, place, rounds, scale]
         # What P7 filled, P9 opens.
@@ -113,13 +112,15 @@ def run_all(native: Path, folder: Path, chosen: list[str], repetitions: int, sca
             shutil.rmtree(place)
             place = folder / "many"
             command[1] = f"--directory={place}"
-        measure([str(word) for word in command], case, into)
+        if case == "profile":
+            profile(build, into)
+        else:
+            measure([str(word) for word in command], case, into)
         if case == "P7" and "P9" in chosen:
             place.rename(folder / "many")
         else:
             shutil.rmtree(place)
         print(f"   {case:14} {time.monotonic() - began:5.1f} s", file=sys.stderr, flush=True)
-    assert dict(os.environ) == environment_before
     return into
 
 
@@ -128,7 +129,11 @@ def show(table: Table, console: Console) -> None:
     for index, name in enumerate(table.columns):
         shown.add_column(name, justify="left" if index == 0 or table.name in ("targets", "files") else "right")
     for row in table.rows:
-        style = {"met": "green", "missed": "red", "not": "yellow"}.get(row[-1].split(" ")[0]) if table.name == "targets" else None
+        style = (
+            {"met": "green", "missed": "red", "not": "yellow"}.get(row[-1].split(" ")[0])
+            if table.name == "targets"
+            else None
+        )
         shown.add_row(*row, style=style)
     console.print(shown)
 
@@ -139,7 +144,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=ROOT / "build/bench/results.json", help="where the JSON goes")
     parser.add_argument("--directory", help="the folder to measure in (default: the system's temporary one)")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter: two minutes, for development")
-    parser.add_argument("--only", default="", help="what to run, with commas: " + ", ".join(NATIVE + PYTHON))
+    parser.add_argument("--only", default="", help="what to run, with commas: " + ", ".join(NATIVE + PYTHON + COUNTED))
     parser.add_argument("--repetitions", type=int)
     parser.add_argument("--scale", type=float)
     parser.add_argument("--show", action="store_true", help="measure nothing: show what the JSON has")
@@ -148,9 +153,9 @@ def main() -> int:
 
     only = {name for name in arguments.only.split(",") if name}
     wanted = {case for name in only for case in WITH_TARGET.get(name, [name])}
-    if unknown := wanted - set(NATIVE + PYTHON):
+    if unknown := wanted - set(NATIVE + PYTHON + COUNTED):
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
-    chosen = [case for case in NATIVE + PYTHON if not wanted or case in wanted]
+    chosen = [case for case in NATIVE + PYTHON + COUNTED if not wanted or case in wanted]
 
     if not arguments.show:
         subprocess.run(["ninja", "-C", str(arguments.build), "--quiet", PROGRAM], check=True)
@@ -160,11 +165,16 @@ def main() -> int:
             repetitions = arguments.repetitions or (3 if arguments.quick else 7)
             scale = arguments.scale or (0.1 if arguments.quick else 1.0)
             document["settings"] = {"repetitions": repetitions, "scale": scale, "only": sorted(only)}
-            document.update(run_all(arguments.build / PROGRAM, Path(folder), chosen, repetitions, scale))
+            document.update(run_all(arguments.build, Path(folder), chosen, repetitions, scale))
         document["seconds"] = round(time.monotonic() - start, 1)
         results = Results(document)
         document["targets"] = [
-            {"target": verdict.target.name, "what": verdict.part.what, "limit": verdict.part.limit, "unit": verdict.part.unit}
+            {
+                "target": verdict.target.name,
+                "what": verdict.part.what,
+                "limit": verdict.part.limit,
+                "unit": verdict.part.unit,
+            }
             | {"at_least": verdict.part.at_least, "value": verdict.value, "verdict": verdict.text()}
             for verdict in judge(results, only)
         ]

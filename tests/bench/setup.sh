@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the benchmarks are held against, into build/bench-venv and from Debian: nothing that the library or its tests
-# need. What cannot be had is said and left out; the tables then say so too.
+# Installs what the benchmarks are held against, into build/bench-venv and from Debian: nothing that the library or
+# its tests need. What cannot be had is said and left out; the tables then say so too.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -21,8 +21,10 @@ need liblmdb-dev have_header lmdb.h
 need librocksdb-dev have_header rocksdb/db.h
 need libleveldb-dev have_header leveldb/db.h
 need redis-server command -v redis-server
+need strace command -v strace
+need valgrind command -v valgrind
 if [ ${#missing[@]} -gt 0 ]; then
-    say "installing ${missing[*]} (peers of the benchmarks)"
+    say "installing ${missing[*]} (peers of the benchmarks, and what counts)"
     as_root=()
     [ "$(id -u)" -eq 0 ] || as_root=(sudo)
     export DEBIAN_FRONTEND=noninteractive
@@ -35,7 +37,8 @@ fi
 
 # ---- Python packages. The binding and what it needs are those of build/venv.
 peers=(diskcache cachetools pysciqlop-cache 'cashews>=7' moka-py lmdb redis)
-stamp=$(printf '%s\n' "${peers[@]}" "$("$base/bin/python" -c 'import sys; print(sys.version)')" | sha256sum | cut -c 1-16)
+python=$("$base/bin/python" -c 'import sys; print(sys.version)')
+stamp=$(printf '%s\n' "${peers[@]}" "$python" | sha256sum | cut -c 1-16)
 if [ ! -e "$venv/.made-$stamp" ]; then
     say "making $venv: ${peers[*]}"
     rm -rf "$venv"

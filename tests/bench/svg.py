@@ -1,10 +1,10 @@
-"""Two kinds of drawings on logarithmic axes, as SVG that reads well on light and dark pages. The same numbers give the same
-bytes."""
+"""Two kinds of drawings on logarithmic axes, as SVG that reads well on light and dark pages. The same numbers give the
+same bytes."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -15,13 +15,15 @@ STYLE = """
   .grid { stroke: #d1d9e0; stroke-width: 1; }
   .limit { stroke: #59636e; stroke-width: 1.5; stroke-dasharray: 4 3; }
   .strong { font-weight: 600; }
-  .c0 { fill: #0969da; stroke: #0969da; } .c1 { fill: #bc4c00; stroke: #bc4c00; } .c2 { fill: #6e7781; stroke: #6e7781; }
+  .c0 { fill: #0969da; stroke: #0969da; } .c1 { fill: #bc4c00; stroke: #bc4c00; }
+  .c2 { fill: #6e7781; stroke: #6e7781; }
   .c3 { fill: #1a7f37; stroke: #1a7f37; } .c4 { fill: #cf222e; stroke: #cf222e; }
   .stem { stroke-width: 2; stroke-opacity: 0.45; } .line { fill: none; stroke-width: 2; }
   .key { stroke: none; }
   @media (prefers-color-scheme: dark) {
     text { fill: #f0f6fc; } .quiet { fill: #9198a1; } .grid { stroke: #3d444d; } .limit { stroke: #9198a1; }
-    .c0 { fill: #4493f8; stroke: #4493f8; } .c1 { fill: #f0883e; stroke: #f0883e; } .c2 { fill: #9198a1; stroke: #9198a1; }
+    .c0 { fill: #4493f8; stroke: #4493f8; } .c1 { fill: #f0883e; stroke: #f0883e; }
+    .c2 { fill: #9198a1; stroke: #9198a1; }
     .c3 { fill: #3fb950; stroke: #3fb950; } .c4 { fill: #f85149; stroke: #f85149; }
     .key { stroke: none; } .line { fill: none; }
   }
@@ -84,74 +86,80 @@ def size_label(size: float) -> str:
     return f"{size:.3g} B"
 
 
+def _text(x: float, y: float, text: str, kind: str = "", anchor: str = "start") -> str:
+    attributes = (f' class="{kind}"' if kind else "") + (f' text-anchor="{anchor}"' if anchor != "start" else "")
+    return f'<text{attributes} x="{x:.1f}" y="{y:.1f}">{escape(text)}</text>'
+
+
+def _rule(kind: str, start: tuple[float, float], end: tuple[float, float]) -> str:
+    return f'<line class="{kind}" x1="{start[0]:.1f}" y1="{start[1]:.1f}" x2="{end[0]:.1f}" y2="{end[1]:.1f}"/>'
+
+
+def _dot(kind: str, x: float, y: float, radius: float) -> str:
+    return f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="{radius}"/>'
+
+
 def _document(width: float, height: float, title: str, subtitle: str, body: list[str]) -> str:
-    heading = [
-        f'<text class="title" x="16" y="28">{escape(title)}</text>',
-        f'<text class="quiet" x="16" y="48">{escape(subtitle)}</text>',
-    ]
-    lines = "\n".join(heading + body)
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" '
-        f'height="{height:.0f}" role="img" aria-label="{escape(title, quote=True)}">\n<style>{STYLE}</style>\n{lines}\n</svg>\n'
-    )
+    everything = "\n".join([_text(16, 28, title, "title"), _text(16, 48, subtitle, "quiet"), *body])
+    size = f'viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" height="{height:.0f}"'
+    label = f'role="img" aria-label="{escape(title, quote=True)}"'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {label}>\n<style>{STYLE}</style>\n{everything}\n</svg>\n'
 
 
-def dots(title: str, subtitle: str, rows: Sequence[Dot], tick_label=time_label, limit: float | None = None) -> str:
+def dots(
+    title: str,
+    subtitle: str,
+    rows: Sequence[Dot],
+    tick_label: Callable[[float], str] = time_label,
+    limit: float | None = None,
+) -> str:
     """A row for each value, on one axis; a dashed line at `limit`."""
-    width, left, top, step = 760, 290, 72, 26
+    left = 40 + 7.2 * max(len(row.label) for row in rows)
+    width, top, step = left + 480, 72, 26
     bottom = top + step * len(rows)
-    values = [row.value for row in rows] + ([limit] if limit else [])
-    axis = _Axis(values, left, width - 90)
+    axis = _Axis([row.value for row in rows] + ([limit] if limit else []), left, width - 90)
     body = []
     for tick in axis.ticks():
         x = axis.at(tick)
-        body.append(f'<line class="grid" x1="{x:.1f}" y1="{top - 6}" x2="{x:.1f}" y2="{bottom}"/>')
-        body.append(f'<text class="quiet" x="{x:.1f}" y="{bottom + 18}" text-anchor="middle">{tick_label(tick)}</text>')
+        body.append(_rule("grid", (x, top - 6), (x, bottom)))
+        body.append(_text(x, bottom + 18, tick_label(tick), "quiet", "middle"))
     if limit:
-        x = axis.at(limit)
-        body.append(f'<line class="limit" x1="{x:.1f}" y1="{top - 6}" x2="{x:.1f}" y2="{bottom}"/>')
+        body.append(_rule("limit", (axis.at(limit), top - 6), (axis.at(limit), bottom)))
     for index, row in enumerate(rows):
-        y = top + step * index + step / 2
-        x = axis.at(row.value)
-        strong = ' class="strong"' if row.strong else ""
-        body.append(f'<text{strong} x="{left - 12}" y="{y + 4:.1f}" text-anchor="end">{escape(row.label)}</text>')
-        body.append(f'<line class="c{row.colour} stem" x1="{left}" y1="{y:.1f}" x2="{x:.1f}" y2="{y:.1f}"/>')
-        body.append(f'<circle class="c{row.colour}" cx="{x:.1f}" cy="{y:.1f}" r="5"/>')
-        body.append(f'<text{strong} x="{x + 11:.1f}" y="{y + 4:.1f}">{escape(row.text)}</text>')
+        x, y = axis.at(row.value), top + step * index + step / 2
+        kind = "strong" if row.strong else ""
+        body.append(_text(left - 12, y + 4, row.label, kind, "end"))
+        body.append(_rule(f"c{row.colour} stem", (left, y), (x, y)))
+        body.append(_dot(f"c{row.colour}", x, y, 5))
+        body.append(_text(x + 11, y + 4, row.text, kind))
     return _document(width, bottom + 32, title, subtitle, body)
 
 
 def lines(title: str, subtitle: str, panels: Sequence[tuple[str, Sequence[Line]]]) -> str:
     """Panels side by side with the same axes: sizes across, times up."""
-    width, top, height, gap, left = 860, 92, 270, 40, 72
+    width, top, height, gap, left = 860, 100, 270, 40, 72
     panel_width = (width - left - 24 - gap * (len(panels) - 1)) / len(panels)
     points = [point for _, drawn in panels for line in drawn for point in line.points]
-    body = []
     up = _Axis([y for _, y in points], top + height, top)
-    key_at = left
+    body = []
+    key_at: float = left
     for line in panels[0][1]:
-        body.append(f'<circle class="c{line.colour} key" cx="{key_at}" cy="66" r="5"/>')
-        body.append(f'<text x="{key_at + 10}" y="70">{escape(line.label)}</text>')
+        body += [_dot(f"c{line.colour} key", key_at, 66, 5), _text(key_at + 10, 70, line.label)]
         key_at += 30 + 8 * len(line.label)
     for number, (name, drawn) in enumerate(panels):
         start = left + number * (panel_width + gap)
-        across = _Axis([x for x, _ in points], start + 12, start + panel_width - 12)
-        body.append(f'<text class="strong" x="{start + panel_width / 2:.1f}" y="{top - 8}" text-anchor="middle">{name}</text>')
+        end = start + panel_width
+        across = _Axis([x for x, _ in points], start + 12, end - 12)
+        body.append(_text((start + end) / 2, top - 10, name, "strong", "middle"))
         for tick in up.ticks():
-            y = up.at(tick)
-            body.append(f'<line class="grid" x1="{start:.1f}" y1="{y:.1f}" x2="{start + panel_width:.1f}" y2="{y:.1f}"/>')
+            body.append(_rule("grid", (start, up.at(tick)), (end, up.at(tick))))
             if number == 0:
-                body.append(
-                    f'<text class="quiet" x="{start - 8:.1f}" y="{y + 4:.1f}" text-anchor="end">{time_label(tick)}</text>'
-                )
+                body.append(_text(start - 8, up.at(tick) + 4, time_label(tick), "quiet", "end"))
         for tick in across.ticks():
-            x = across.at(tick)
-            body.append(
-                f'<text class="quiet" x="{x:.1f}" y="{top + height + 18}" text-anchor="middle">{size_label(tick)}</text>'
-            )
+            body.append(_text(across.at(tick), top + height + 18, size_label(tick), "quiet", "middle"))
         for line in reversed(drawn):
             places = [(across.at(x), up.at(y)) for x, y in line.points]
             path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
             body.append(f'<polyline class="c{line.colour} line" points="{path}"/>')
-            body += [f'<circle class="c{line.colour}" cx="{x:.1f}" cy="{y:.1f}" r="3.5"/>' for x, y in places]
+            body += [_dot(f"c{line.colour}", x, y, 3.5) for x, y in places]
     return _document(width, top + height + 34, title, subtitle, body)

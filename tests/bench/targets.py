@@ -8,7 +8,7 @@ from statistics import median
 
 
 class Results:
-    """The series of one run. A ratio is the median of the ratios of the single repetitions: both sides met the same moment."""
+    """The series of one run. A ratio is the median of the repetitions' ratios: both sides met the same moment."""
 
     def __init__(self, document: dict) -> None:
         self.document = document
@@ -128,7 +128,9 @@ TARGETS = (
         "put, write-behind",
         (
             least("while the buffer has room", "P8 put, room in the buffer", 2, "us"),
-            Part("sustained, zipf", lambda results: results.of("P8 sustained puts, zipf"), 60_000, "1/s", at_least=True),
+            Part(
+                "sustained, zipf", lambda results: results.of("P8 sustained puts, zipf"), 60_000, "1/s", at_least=True
+            ),
         ),
     ),
     Target(
@@ -186,7 +188,9 @@ TARGETS = (
         "Python: put_many(1000), an item",
         (
             faster("faster than diskcache, fresh", "Y4 put_many, fresh", "Y4 diskcache sets, fresh", 3),
-            faster("faster than diskcache, overwriting", "Y4 put_many, overwriting", "Y4 diskcache sets, overwriting", 2),
+            faster(
+                "faster than diskcache, overwriting", "Y4 put_many, overwriting", "Y4 diskcache sets, overwriting", 2
+            ),
         ),
     ),
     Target(

@@ -1,5 +1,6 @@
-// A long trace of requests, as a program makes them that asks the cache first and stores what was not there: every hit, in
-// memory and on disk, and every miss must be that of an exact LRU. The oracle is two lists and knows nothing of the library.
+// A long trace of requests, as a program makes them that asks the cache first and stores what was not there: every
+// hit, in memory and on disk, and every miss must be that of an exact LRU. The oracle is two lists and knows nothing
+// of the library.
 //
 //   replay_test                                      a short trace
 //   replay_test --requests=5000000 --keys=1000000    a long one (make replay)
@@ -152,7 +153,7 @@ class Cache {
     // Waiting for the device changes no answer.
     dbc_options_set_u64(options, DBC_DURABILITY, DBC_DURABILITY_OFF);
     // Access times reach the file many times during the trace, also a short one.
-    dbc_options_set_double(options, DBC_TOUCH_DELAY_SECONDS, 0.05);
+    dbc_options_set_double(options, DBC_TOUCH_DELAY_SECONDS, 0.25);
     EXPECT_EQ(dbc_open(path.c_str(), "1", options, &cache_), DBC_OK) << dbc_last_error();
     dbc_options_free(options);
   }

@@ -14,6 +14,7 @@ void write_behind();       // P8
 void opening();            // P9
 void footprint();          // P10
 void group_commit();       // P11
+void pieces();
 void key_value_stores();
 void durability();
 void compression();

@@ -13,8 +13,8 @@ void disk_hits() {
   const std::string value = letters(kValueSize);
   PlainTable table(path("disk-plain.db"));
   table.fill(keys, value);
-  // With no memory tier every get is a disk hit, also those of the few keys that zipf asks for most. With one of 1 % and keys
-  // asked for evenly, all but 1 % are; they come into memory then, and another goes.
+  // With no memory tier every get is a disk hit, also those of the few keys that zipf asks for most. With one of 1 %
+  // and keys asked for evenly, all but 1 % are; they come into memory then, and another goes.
   Library without(path("disk.db"), {.memory_items = 0});
   without.fill(keys, value);
   without.flush();

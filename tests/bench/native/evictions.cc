@@ -1,4 +1,5 @@
-// P7: a put into a full cache, which evicts one, among few items and among many; beside an overwrite, which evicts none.
+// P7: a put into a full cache, which evicts one, among few items and among many; beside an overwrite, which evicts
+// none.
 #include "cases.h"
 #include "many.h"
 #include "results.h"

@@ -1,4 +1,5 @@
-// P10: memory for each item in the memory tier, beyond its key and value: what malloc gives out more of when the items come in.
+// P10: memory for each item in the memory tier, beyond its key and value: what malloc gives out more of when the
+// items come in.
 #include <malloc.h>
 
 #include "cases.h"

@@ -69,6 +69,11 @@ class Library {
     check(dbc_get(cache_, key.data(), key.size(), nullptr, &value), "get");
     dbc_value_release(value);
   }
+  void get(const std::string &key, double timestamp) {
+    dbc_value *value = nullptr;
+    check(dbc_get(cache_, key.data(), key.size(), &timestamp, &value), "get");
+    dbc_value_release(value);
+  }
   void get(const std::string &key, char *buffer, size_t capacity) {
     size_t size = 0;
     check(dbc_get_into(cache_, key.data(), key.size(), nullptr, buffer, capacity, &size, nullptr), "get");

@@ -1,10 +1,10 @@
-// What calls cost, each beside a floor or a peer that is measured in the same run. Prints one JSON object, of which run.py
-// makes tables.
+// What calls cost, each beside a floor or a peer that is measured in the same run. Prints one JSON object, of which
+// run.py makes tables.
 //
 //   native_bench --directory=DIR [--repetitions=7] [--scale=1.0] [--only=P4,P5,peers]
 //
-// Everything is repeated, floors and calls taking turns, so that a slow moment of the machine meets both. A sample is the mean of
-// many calls; every repetition gives one sample of each series.
+// Everything is repeated, floors and calls taking turns, so that a slow moment of the machine meets both. A sample is
+// the mean of many calls; every repetition gives one sample of each series.
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -33,6 +33,7 @@ constexpr Case kCases[] = {
     {"P9", opening},
     {"P10", footprint},
     {"P11", group_commit},
+    {"pieces", pieces},
     {"peers", key_value_stores},
     {"durability", durability},
     {"compression", compression},

@@ -17,8 +17,8 @@ namespace bench {
 // One call of a worker: the number counts its calls.
 using Worker = std::function<void(uint64_t)>;
 
-// Calls of each worker a second. All start together; the time is taken over calls in blocks, so that asking the clock and the
-// flag costs nothing that counts.
+// Calls of each worker a second. All start together; the time is taken over calls in blocks, so that asking the clock
+// and the flag costs nothing that counts.
 inline std::vector<double> side_by_side(const std::vector<Worker> &workers, double duration, uint64_t block) {
   std::vector<double> rates(workers.size());
   std::atomic<bool> stop{false};

@@ -1,5 +1,5 @@
-// P2: memory hits on two threads, and beside a writer at full speed. What two processors that share caches and memory cost
-// each other shows in the same runs with a map that nobody writes.
+// P2: memory hits on two threads, and beside a writer at full speed. What two processors that share caches and memory
+// cost each other shows in the same runs with a map that nobody writes.
 #include <cstring>
 #include <unordered_map>
 

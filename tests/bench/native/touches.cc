@@ -1,5 +1,5 @@
-// P6: what it costs that a get moves the item in the order on disk, until the new order is in the file; and that no get waits
-// for it to get there.
+// P6: what it costs that a get moves the item in the order on disk, until the new order is in the file; and that no
+// get waits for it to get there.
 #include <algorithm>
 #include <atomic>
 #include <thread>
@@ -14,7 +14,8 @@ namespace bench {
 namespace {
 
 void amortised_cost(const std::vector<std::string> &keys, const std::string &value) {
-  // Nothing is written but by flush(): the whole cost falls into what is timed. All is in memory: a get costs little else.
+  // Nothing is written but by flush(): the whole cost falls into what is timed. All is in memory: a get costs little
+  // else.
   Library cache(path("touches.db"), {.memory_items = kItems, .touch_delay_seconds = 3600});
   cache.fill(keys, value);
   cache.flush();

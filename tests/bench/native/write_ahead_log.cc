@@ -1,5 +1,5 @@
-// How large the WAL gets while everything goes on at once: puts, batches, gets from disk, scans, and another program that
-// reads the file.
+// How large the WAL gets while everything goes on at once: puts, batches, gets from disk, scans, and another program
+// that reads the file.
 #include <atomic>
 #include <filesystem>
 #include <thread>

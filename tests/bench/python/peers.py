@@ -1,4 +1,4 @@
-"""The same objects in other caches and stores for Python. Those that keep bytes are given pickles, as diskcache makes them."""
+"""The same objects in other caches for Python. Those that keep bytes are given pickles, as diskcache makes them."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def run(run: Run) -> None:
     peers: dict[str, Peer] = {}
     measure_cashews = None
     try:
-        for name, (package, make) in PEERS.items():
+        for name, (_, make) in PEERS.items():
             folder = run.directory / name
             folder.mkdir()
             try:

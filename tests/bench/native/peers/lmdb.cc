@@ -1,5 +1,5 @@
-// LMDB with MDB_NOSYNC: a killed process loses nothing, as with the library's default. A power cut may damage the file, though:
-// LMDB has no mode in between, and one that syncs every commit would be held against one that does not.
+// LMDB with MDB_NOSYNC: a killed process loses nothing, as with the library's default. A power cut may damage the
+// file, though: LMDB has no mode in between, and one that syncs every commit would be held against one that does not.
 #include <lmdb.h>
 
 #include <cstring>
