@@ -1,6 +1,6 @@
 """What calls do, counted: statements and pages of SQLite, system calls, instructions. Unlike times, they are the same on
-every run of the same build. What a program does besides the calls goes away by subtracting a run with few from one with
-many."""
+every run of the same build. Where a tool counts the whole program, what it does besides the calls goes away by subtracting
+a run with few of them from one with many."""
 
 from __future__ import annotations
 
@@ -32,8 +32,9 @@ def _system_calls(program: Path, operation: str, calls: int) -> dict[str, int]:
 
 
 def _instructions(program: Path, operation: str, calls: int) -> int:
+    options = ["--collect-atstart=no", "--toggle-collect=one_call_loop"]
     with tempfile.NamedTemporaryFile(prefix="dbc-callgrind-") as report:
-        _run(program, operation, calls, ["valgrind", "--tool=callgrind", f"--callgrind-out-file={report.name}"])
+        _run(program, operation, calls, ["valgrind", "--tool=callgrind", f"--callgrind-out-file={report.name}", *options])
         found = re.search(r"^(?:summary|totals): (\d+)", Path(report.name).read_text(), flags=re.MULTILINE)
         if not found:
             raise ValueError("callgrind wrote no totals")
@@ -47,7 +48,7 @@ def profile(build: Path, into: dict) -> None:
     facts, unavailable = into["facts"], into["unavailable"]
     listed = _run(program, "list", 0, []).splitlines()
     for operation, items in (line.split("\t") for line in listed):
-        few, many = (200, 1200) if items == "1" else (2, 7)
+        few, many = (200, 1000) if items == "1" else (1, 4)
         each = (many - few) * int(items)
         counts = json.loads(_run(program, operation, many, []))
         for what, number in counts.items():
@@ -62,7 +63,6 @@ def profile(build: Path, into: dict) -> None:
         else:
             unavailable["profile system calls"] = "strace is not there"
         if shutil.which("valgrind"):
-            first_count, second_count = (_instructions(program, operation, calls) for calls in (few, many))
-            facts[f"profile instructions, {operation}"] = (second_count - first_count) / each
+            facts[f"profile instructions, {operation}"] = _instructions(program, operation, many) / (many * int(items))
         else:
             unavailable["profile instructions"] = "valgrind is not there"

@@ -238,6 +238,67 @@ def _files(results: Results) -> Table:
     return Table("files", "Space", ("what", "how much"), rows)
 
 
+_OPERATIONS = (
+    "get from memory",
+    "get from memory, and writing its access time",
+    "get from disk",
+    "get_many from disk, an item of 1000",
+    "put, overwriting",
+    "put, fresh",
+    "put, evicting",
+    "put_many, overwriting, an item of 1000",
+)
+
+
+def _profile(results: Results) -> Table:
+    facts = results.facts
+
+    def cell(what: str, operation: str) -> str:
+        value = facts.get(f"profile {what}, {operation}")
+        if value is None:
+            return "-"
+        # System calls of threads that wait for each other, and the tool's own, come and go: less is none.
+        return "0" if value < 0.005 else f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
+
+    kinds = ("statements", "steps", "pages read", "pages written", "system calls", "instructions")
+    rows = [
+        (operation, *(cell(kind, operation) for kind in kinds))
+        for operation in _OPERATIONS
+        if f"profile statements, {operation}" in facts
+    ]
+    columns = ("a call or item", "statements", "steps", "pages asked for", "WAL frames", "system calls", "instructions")
+    return Table("profile", "What calls do, counted", columns, rows)
+
+
+def _system_calls(results: Results) -> Table:
+    rows = []
+    for operation in _OPERATIONS:
+        counts = {
+            name.split(",")[0].removeprefix("profile system call "): value
+            for name, value in results.facts.items()
+            if name.startswith("profile system call ") and name.split(", ", 1)[1] == operation
+        }
+        ranked = sorted(counts.items(), key=lambda count: (-count[1], count[0]))
+        if f"profile system calls, {operation}" in results.facts:
+            rows.append((operation, ", ".join(f"{number:.2g} {name}" for name, number in ranked) or "none"))
+    return Table("system-calls", "System calls of a call or item", ("a call or item", "system calls"), rows)
+
+
+def _pieces(results: Results) -> Table:
+    rows = []
+    for label, name in (
+        ("the whole: `dbc_get` and release", "pieces: a memory hit"),
+        ("the whole, with a time given", "pieces: a memory hit, time given"),
+        ("reading the wall clock", "pieces: the wall clock"),
+        ("the hash of the key", "pieces: the hash of a key"),
+        ("an atomic add and its undoing, uncontended", "pieces: an atomic add and its undoing"),
+        ("for comparison: `unordered_map::find`", "pieces: a map's find"),
+    ):
+        if name in results.series:
+            rows.append((label, f"{results.of(name) * 1e3:.0f}"))
+    return Table("pieces", "What a memory hit is made of", ("step", "ns"), rows)
+
+
 def _targets(results: Results, verdicts: list[Verdict]) -> Table:
     rows = []
     before = None
@@ -272,6 +333,9 @@ def tables(results: Results, only: set[str] = frozenset()) -> list[Table]:  # ty
             _durability,
             _compression,
             _files,
+            _pieces,
+            _profile,
+            _system_calls,
         )
     ]
     return [table for table in made if table.rows] + [_targets(results, judge(results, only))]

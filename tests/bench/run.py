@@ -104,7 +104,13 @@ def run_all(build: Path, folder: Path, chosen: list[str], repetitions: int, scal
         place = Path(tempfile.mkdtemp(dir=folder))
         began = time.monotonic()
         if case in NATIVE:
-            command = [build / PROGRAM, f"--directory={place}", f"--repetitions={rounds}", f"--scale={scale}", f"--only={case}"]
+            command = [
+                build / PROGRAM,
+                f"--directory={place}",
+                f"--repetitions={rounds}",
+                f"--scale={scale}",
+                f"--only={case}",
+            ]
         else:
             command = [sys.executable, HERE / "python" / "main.py", case, place, rounds, scale]
         # What P7 filled, P9 opens.
