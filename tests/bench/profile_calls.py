@@ -1,6 +1,6 @@
-"""What calls do, counted: statements and pages of SQLite, system calls, instructions. Unlike times, they are the same on
-every run of the same build. Where a tool counts the whole program, what it does besides the calls goes away by subtracting
-a run with few of them from one with many."""
+"""What calls do, counted: statements and pages of SQLite, system calls, instructions. Unlike times, they are the same
+on every run of the same build. Where a tool counts the whole program, what it does besides the calls goes away by
+subtracting a run with few of them from one with many."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def _system_calls(program: Path, operation: str, calls: int) -> dict[str, int]:
 
 
 def _instructions(program: Path, operation: str, calls: int) -> int:
-    options = ["--collect-atstart=no", "--toggle-collect=one_call_loop"]
+    counted = ["valgrind", "--tool=callgrind", "--collect-atstart=no", "--toggle-collect=one_call_loop"]
     with tempfile.NamedTemporaryFile(prefix="dbc-callgrind-") as report:
-        _run(program, operation, calls, ["valgrind", "--tool=callgrind", f"--callgrind-out-file={report.name}", *options])
+        _run(program, operation, calls, [*counted, f"--callgrind-out-file={report.name}"])
         found = re.search(r"^(?:summary|totals): (\d+)", Path(report.name).read_text(), flags=re.MULTILINE)
         if not found:
             raise ValueError("callgrind wrote no totals")

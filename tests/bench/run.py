@@ -24,10 +24,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 import documents
+from profile_calls import profile
 from report import Table, tables
 from rich.console import Console
 from rich.table import Table as RichTable
-from profile_calls import profile
 from targets import Results, judge
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -18,7 +18,7 @@ void write_behind() {
   cache.fill(keys, value);
   cache.flush();
 
-  constexpr uint64_t kMask = (1 << 20) - 1, kRoom = 500, kSustained = 300'000;
+  constexpr uint64_t kMask = (1 << 20) - 1, kRoom = 500, kSustained = 100'000;
   repeat([&](int repetition) {
     uint64_t at = static_cast<uint64_t>(repetition) * kSustained;
     double spent = 0;
