@@ -125,9 +125,11 @@ SUITES = [
     Suite("soak", "C++", cpp("tests/soak"), gtest, native=True, live=False),
     Suite("faults", "C++", cpp("tests/faults"), gtest, native=True, live=False),
     Suite("api", "C", programs("tests/api", ".c"), tap, native=True, live=False),
+    Suite("cases", "C", programs("tests/interop", ".cc"), tap, native=True, live=False),
     Suite("example", "C", hello, plain, native=True, live=False),
     Suite("abi", "C", pytest("tests/abi"), junit, native=False, live=True),
     Suite("python", "Python", pytest("tests/python"), junit, native=False, live=True),
+    Suite("interop", "all", pytest("tests/interop"), junit, native=False, live=True),
     Suite("steps", "plan", steps, plain, native=False, live=False),
 ]
 
