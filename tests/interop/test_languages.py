@@ -247,12 +247,16 @@ def start_loads(workers: list[Worker], folder: Path, slots: int, rounds: int) ->
     return keys
 
 
-def test_no_one_reads_what_is_outdated(start: Any, path: Path) -> None:
-    """While writers and readers of every language run, nobody is answered with less than was acknowledged before."""
+@pytest.mark.parametrize("max_memory_items", [10_000, 5])
+def test_no_one_reads_what_is_outdated(start: Any, path: Path, max_memory_items: int) -> None:
+    """While writers and readers of every language run, nobody is answered with less than was acknowledged before.
+
+    Once with all in memory, once with items that leave it and come back all the time.
+    """
     rounds, slots = 300, 4
     workers = start(*(language for language in LANGUAGES if program(language)))
     for worker in workers:
-        worker.open(path, busy_timeout_seconds=60)
+        worker.open(path, busy_timeout_seconds=60, max_memory_items=max_memory_items)
     keys = start_loads(workers, path.parent, slots, rounds)
 
     # In between, a put through one is seen by a get through any other, at once.
@@ -271,7 +275,9 @@ def test_no_one_reads_what_is_outdated(start: Any, path: Path) -> None:
         records = worker.ask("get_many", keys=keys)["records"]
         assert records == [record_of(key, rounds) for key in keys], worker.language
         assert [worker.get(key) for key in keys] == records
-        assert worker.stats()["current_disk_items"] == len(keys) + 1
+        stats = worker.stats()
+        assert stats["current_disk_items"] == len(keys) + 1
+        assert stats["current_memory_items"] == min(max_memory_items, len(keys) + 1)
         worker.ask("close")
         worker.finish()
     need(*LANGUAGES)  # without all of them less was shown than should be
