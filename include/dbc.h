@@ -80,7 +80,8 @@ typedef enum dbc_status {
   DBC_IO = 19,               /* the operating system refused: permissions, a directory, a failing device */
   DBC_FULL = 20,             /* no space left on the device or within the quota */
   DBC_CORRUPT = 21,          /* the file is damaged or no database, and the option on_corrupt says to fail */
-  DBC_VERSION = 22,          /* the file has a newer format than this library knows; it is left untouched */
+  DBC_VERSION = 22,          /* the file has a newer format than this library knows, or a process with another release
+                              * of the library has it open; it is left untouched */
   DBC_FOREIGN = 23,          /* a sound SQLite database that is not a cache; it is left untouched */
   DBC_NO_MEMORY = 24,        /* an allocation failed */
   DBC_BUFFER_TOO_SMALL = 25, /* dbc_get_into: the size needed was stored */

@@ -13,6 +13,7 @@ namespace dbc {
 enum class LockByte : off_t {
   kWriter = 0,  // held by the one writer
   kLayout = 1,  // held while the file is laid out
+  kInUse = 2,   // shared by all who have the file open; held alone by who lays out a file of another layout
 };
 
 // Both return 0 or an errno; without `wait`, a lock that somebody else holds gives EAGAIN.
@@ -31,6 +32,7 @@ inline int change_byte_lock(int descriptor, LockByte byte, short type, bool wait
 inline int lock_byte(int descriptor, LockByte byte, bool wait) {
   return change_byte_lock(descriptor, byte, F_WRLCK, wait);
 }
+inline int share_byte(int descriptor, LockByte byte) { return change_byte_lock(descriptor, byte, F_RDLCK, true); }
 inline int unlock_byte(int descriptor, LockByte byte) { return change_byte_lock(descriptor, byte, F_UNLCK, false); }
 
 }  // namespace dbc

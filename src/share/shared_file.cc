@@ -6,9 +6,11 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <filesystem>
 #include <random>
 #include <system_error>
+#include <thread>
 
 #include "base/fork.h"
 #include "base/status.h"
@@ -47,9 +49,9 @@ struct SharedFile::Layout {
   alignas(64) std::atomic<uint64_t> versions;
   alignas(4096) std::atomic<uint64_t> words[Generations::kWords];
 
+  bool is_ours() const { return magic.load(std::memory_order_acquire) == kMagic; }
   bool sound() const {
-    return magic.load(std::memory_order_acquire) == kMagic && layout_version.load() == kLayoutVersion &&
-           word_count.load() == Generations::kWords;
+    return is_ours() && layout_version.load() == kLayoutVersion && word_count.load() == Generations::kWords;
   }
 };
 
@@ -62,6 +64,7 @@ SharedFile::SharedFile(const std::string &path, unsigned mode) : path_(path) {
   }
   try {
     open_file(mode);
+    if (int error = share_byte(descriptor_, LockByte::kInUse)) fail("lock", error);
     // The usual file needs no lock: it has its size, which only grows, and its magic, which comes last.
     uint64_t size = check_size();
     if (size >= sizeof(Layout)) {
@@ -69,11 +72,14 @@ SharedFile::SharedFile(const std::string &path, unsigned mode) : path_(path) {
       map_file();
       if (map_->sound()) return;
     }
+    unlock_byte(descriptor_, LockByte::kInUse);  // whoever is laying it out may need it alone
     if (int error = lock_byte(descriptor_, LockByte::kLayout, true)) fail("lock", error);
     size = check_size();
     reserve(size);
     if (!map_) map_file();
+    if (map_->is_ours() && !map_->sound()) claim();
     if (!map_->sound()) lay_out(size == 0);
+    if (int error = share_byte(descriptor_, LockByte::kInUse)) fail("lock", error);
     unlock_byte(descriptor_, LockByte::kLayout);
   } catch (...) {
     // Not left to close(): a child that another thread forks meanwhile shares the description, and would keep the lock.
@@ -135,6 +141,20 @@ void SharedFile::map_file() {
   void *map = mmap(nullptr, sizeof(Layout), PROT_READ | PROT_WRITE, MAP_SHARED, descriptor_, 0);
   if (map == MAP_FAILED) fail("map", errno);
   map_ = static_cast<Layout *>(map);
+}
+
+// A file of another layout is another release's: laid out under the feet of a process that uses it, it would tell that
+// process nothing any more of what changes. Those who have only just opened it let go in a moment.
+void SharedFile::claim() const {
+  for (int tries = 0; lock_byte(descriptor_, LockByte::kInUse, false) != 0; ++tries) {
+    if (tries == 100) {
+      throw Error(Status::kVersion,
+                  "cannot use '" + path_ + "': a process with another version of libdbc has it open (layout " +
+                      std::to_string(map_->layout_version.load()) + ", here it is " + std::to_string(kLayoutVersion) +
+                      "); let all use the same version");
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
 }
 
 // Under the layout lock, not the writer lock: others may be between begin() and end() of their words, so words are

@@ -30,9 +30,10 @@ class SharedFile {
  public:
   // Opens or creates the file (never through a symbolic link), with the permission bits `mode` less the umask, brings
   // it to its size with its blocks reserved, and maps it. Throws Error(kIo / kFull) naming the path, or NoSharedFile. A
-  // file of an unknown layout, too short, or with damaged header is laid out anew (under a lock of its own, so that two openers do
-  // not do it at once), with words that differ from all earlier ones where those could be read. That is safe while
-  // others use the file, one between begin() and end() of its generations included: words keep being odd or even.
+  // file that is too short or with damaged header is laid out anew (under a lock of its own, so that two openers do not
+  // do it at once), with words that differ from all earlier ones where those could be read. That is safe while others
+  // use the file, one between begin() and end() of its generations included: words keep being odd or even. A file of
+  // another layout is laid out anew only when nobody uses it; else Error(kVersion).
   SharedFile(const std::string &path, unsigned mode);
   ~SharedFile();
   SharedFile(const SharedFile &) = delete;
@@ -69,6 +70,7 @@ class SharedFile {
   uint64_t check_size() const;
   void reserve(uint64_t size) const;
   void map_file();
+  void claim() const;
   void lay_out(bool is_new);
   [[noreturn]] void fail(const char *what, int error) const;
   void release();

@@ -368,3 +368,19 @@ TEST(step_41_what_was_committed_stays_when_the_device_refuses) {
   free(large);
   CHECK_TEXT(query(PATH, "PRAGMA integrity_check"), "ok");
 }
+
+// Another release of the library may lay out the shared file in another way; the version of the layout is at byte 8.
+TEST(a_process_with_another_release_is_refused_while_the_file_is_in_use) {
+  dbc_cache *cache = open_default(PATH), *other = NULL;
+  put(cache, "k", "v");
+  uint64_t ours = 0, theirs = 1000;
+  FILE *file = fopen(PATH "-dbc", "r+b");
+  CHECK(file != NULL && fseek(file, 8, SEEK_SET) == 0 && fread(&ours, 8, 1, file) == 1 && ours != theirs);
+  CHECK(fseek(file, 8, SEEK_SET) == 0 && fwrite(&theirs, 8, 1, file) == 1 && fclose(file) == 0);
+  CHECK(refused(dbc_open(PATH, "1.0.0", NULL, &other), DBC_VERSION, "another version of libdbc"));
+  CHECK(other == NULL && gets(cache, "k", "v"));
+  dbc_free(cache);
+  cache = open_default(PATH);
+  CHECK(gets(cache, "k", "v"));
+  dbc_free(cache);
+}

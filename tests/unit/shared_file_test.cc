@@ -168,6 +168,21 @@ TEST_F(SharedFileTest, ADamagedHeaderIsLaidOutAnewWithOtherWords) {
   }
 }
 
+// Another release of the library may lay the file out in another way, and cannot share this one.
+TEST_F(SharedFileTest, AnotherLayoutIsRefusedWhileInUseAndLaidOutAnewLater) {
+  auto other = std::make_unique<SharedFile>(path_, 0600);
+  write_at(8, 1000);  // as if that were the layout of whoever has it open
+  std::vector<uint64_t> before = copy_of_words(*other);
+  std::string message;
+  EXPECT_EQ(open_status(path_, &message), Status::kVersion);
+  EXPECT_NE(message.find("layout 1000"), std::string::npos) << message;
+  EXPECT_EQ(copy_of_words(*other), before);
+  other.reset();
+  EXPECT_EQ(open_status(path_, &message), Status::kOk);
+  SharedFile mine(path_, 0600);
+  EXPECT_NE(copy_of_words(mine), before);
+}
+
 TEST_F(SharedFileTest, LayingOutAnewIsSafeDuringAWrite) {
   SharedFile writer(path_, 0600);
   Generations generations(writer.words());
