@@ -1,50 +1,85 @@
 #!/usr/bin/env python3
-"""Fills the tables of docs/benchmarks.md from what the benchmarks of the languages have measured.
+"""Fills the tables of docs/benchmarks.md from what the benchmarks of Rust and Go have measured on this machine.
 
     tests/bench/tables.py [FILE.json ...]     (default: rust.json and go.json in build/bench, those that are there)
 
-Each file is what one language's benchmarks wrote, in one run:
-
-    {"language": "rust", "about": "the date, the machine, versions: one line",
-     "rows": [{"operation": "get from memory", "subject": "libdbc", "nanoseconds": 61.2}, ...]}
-
-A table has a line for each operation and a column for each subject, in the order of their first rows. It comes between
-<!-- bench rust --> and <!-- end -->; what is not named in the files stays as it is.
+A table has a line for each operation and a column for each library, in the order of the file; it comes between
+<!-- bench rust --> and <!-- end -->, and so for Go. What was not measured stays as it is.
 """
 
+from __future__ import annotations
+
+import datetime
 import json
+import os
+import platform
 import re
 import sys
 from pathlib import Path
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
 
 
-def duration(nanoseconds: float) -> str:
-    """In microseconds, with three significant digits."""
-    microseconds = nanoseconds / 1000
-    return f"{microseconds:,.0f}" if microseconds >= 100 else f"{microseconds:.3g}"
+class Row(NamedTuple):
+    operation: str
+    library: str
+    microseconds: float
 
 
-def table(document: dict) -> str:
-    operations = dict.fromkeys(row["operation"] for row in document["rows"])
-    subjects = dict.fromkeys(row["subject"] for row in document["rows"])
-    cells = {(row["operation"], row["subject"]): duration(row["nanoseconds"]) for row in document["rows"]}
-    if len(cells) != len(document["rows"]):
-        raise ValueError(f"{document['language']}: an operation was measured twice for one subject")
-    lines = [["microseconds", *subjects], ["---", *("---:" for _ in subjects)]]
-    lines += [[operation, *(cells.get((operation, subject), "") for subject in subjects)] for operation in operations]
-    return document["about"] + "\n\n" + "\n".join("| " + " | ".join(line) + " |" for line in lines)
+def words(name: str) -> str:
+    """MemoryHitInto: memory hit into."""
+    return re.sub(r"(?<=.)([A-Z])", r" \1", name).lower()
 
 
-def fill(text: str, document: dict) -> str:
-    """The text with the document's table between its markers."""
-    start, end = f"<!-- bench {document['language']} -->", "<!-- end -->"
+def read(document: dict[str, Any]) -> tuple[str, list[Row]]:
+    """The language of a file, and its rows: each language's benchmarks have a form of their own."""
+    results = document["results"]
+    if document.get("language") == "rust":
+        return "rust", [Row(row["group"], row["name"], row["microseconds"]) for row in results]
+    if "go" in document:
+        return "go", [
+            Row(words(row["what"]), row["with"].replace("_", " "), row["nanoseconds"] / 1000) for row in results
+        ]
+    raise ValueError("a file that neither Rust's nor Go's benchmarks have written")
+
+
+def cost(microseconds: float) -> str:
+    """Three significant digits, or whole microseconds."""
+    return f"{microseconds:,.0f}" if microseconds >= 100 else f"{microseconds:#.3g}"
+
+
+def table(rows: list[Row]) -> str:
+    operations = dict.fromkeys(row.operation for row in rows)
+    libraries = dict.fromkeys(row.library for row in rows)
+    cells = {(row.operation, row.library): cost(row.microseconds) for row in rows}
+    if len(cells) != len(rows):
+        raise ValueError("an operation was measured twice with one library")
+    lines = [["microseconds", *libraries], ["---", *("---:" for _ in libraries)]]
+    lines += [[operation, *(cells.get((operation, library), "") for library in libraries)] for operation in operations]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def fill(page: str, language: str, text: str) -> str:
+    """The page with the text between the markers of that language."""
+    start, end = f"<!-- bench {language} -->", "<!-- end -->"
     pattern = re.compile(f"{re.escape(start)}\n.*?{re.escape(end)}", re.DOTALL)
-    if not pattern.search(text):
-        raise ValueError(f"no place for {document['language']}: {start} is not there")
-    return pattern.sub(lambda _: f"{start}\n{table(document)}\n{end}", text)
+    if not pattern.search(page):
+        raise ValueError(f"{DOCUMENT.name} has no {start}")
+    return pattern.sub(lambda _: f"{start}\n{text}\n{end}", page)
+
+
+def processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.machine()
+
+
+def about(path: Path) -> str:
+    day = datetime.date.fromtimestamp(path.stat().st_mtime)
+    return f"Measured on {day}: {processor()}, {os.cpu_count()} processors, {platform.system()}."
 
 
 def main() -> int:
@@ -52,11 +87,12 @@ def main() -> int:
     files = given or [path for path in (ROOT / "build/bench/rust.json", ROOT / "build/bench/go.json") if path.exists()]
     if not files:
         sys.exit("tables.py: nothing was measured yet; docs/benchmarks.md says how")
-    text = DOCUMENT.read_text()
+    page = DOCUMENT.read_text()
     for path in files:
-        text = fill(text, json.loads(path.read_text()))
-        print(f"{path}: in {DOCUMENT.relative_to(ROOT)}")
-    DOCUMENT.write_text(text)
+        language, rows = read(json.loads(path.read_text()))
+        page = fill(page, language, f"{about(path)}\n\n{table(rows)}")
+        print(f"{path}: {len(rows)} rows")
+    DOCUMENT.write_text(page)
     return 0
 
 

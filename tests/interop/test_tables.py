@@ -2,57 +2,69 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "bench"))
 
-from tables import fill  # noqa: E402
-
-PAGE = "before\n<!-- bench rust -->\nold\n<!-- end -->\nbetween\n<!-- bench go -->\nold\n<!-- end -->\nafter\n"
+from tables import Row, cost, fill, read, table  # noqa: E402
 
 
-def measured(*rows: tuple[str, str, float]) -> dict[str, Any]:
-    names = ("operation", "subject", "nanoseconds")
-    return {"language": "rust", "about": "A machine.", "rows": [dict(zip(names, row)) for row in rows]}
+def test_what_rust_writes() -> None:
+    rows = [{"group": "memory hit", "name": "moka", "microseconds": 0.25}]
+    assert read({"language": "rust", "results": rows}) == ("rust", [Row("memory hit", "moka", 0.25)])
 
 
-def test_a_line_for_each_operation_and_a_column_for_each_subject() -> None:
-    document = measured(
-        ("get", "libdbc", 61.24), ("get", "moka", 120), ("put", "libdbc", 38_123), ("batch", "redb", 1.5e6)
+def test_what_go_writes() -> None:
+    rows = [{"what": "MemoryHitInto", "with": "map_and_RWMutex", "nanoseconds": 250.0, "allocations": 0, "samples": []}]
+    expected = [Row("memory hit into", "map and RWMutex", 0.25)]
+    assert read({"go": "go1.26", "processors": 2, "results": rows}) == ("go", expected)
+
+
+def test_a_line_for_each_operation_and_a_column_for_each_library() -> None:
+    rows = [
+        Row("get", "libdbc", 0.06124),
+        Row("get", "moka", 0.12),
+        Row("put", "libdbc", 38.123),
+        Row("all", "redb", 1500),
+    ]
+    assert table(rows) == (
+        "| microseconds | libdbc | moka | redb |\n| --- | ---: | ---: | ---: |\n"
+        "| get | 0.0612 | 0.120 |  |\n| put | 38.1 |  |  |\n| all |  |  | 1,500 |"
     )
-    table = (
-        "A machine.\n\n| microseconds | libdbc | moka | redb |\n| --- | ---: | ---: | ---: |\n"
-        "| get | 0.0612 | 0.12 |  |\n| put | 38.1 |  |  |\n| batch |  |  | 1,500 |"
-    )
-    filled = fill(PAGE, document)
-    assert filled == PAGE.replace("rust -->\nold", f"rust -->\n{table}")
-    assert fill(filled, document) == filled
-
-
-def test_what_cannot_be_placed_is_an_error() -> None:
-    with pytest.raises(ValueError, match="no place for rust"):
-        fill("no markers", measured(("get", "libdbc", 1)))
     with pytest.raises(ValueError, match="measured twice"):
-        fill(PAGE, measured(("get", "libdbc", 1), ("get", "libdbc", 2)))
+        table([rows[0], rows[0]])
+
+
+def test_costs_have_three_digits() -> None:
+    numbers = [0.001234, 1.0, 9.999, 99.94, 100.4, 12345.6]
+    assert [cost(number) for number in numbers] == ["0.00123", "1.00", "10.0", "99.9", "100", "12,346"]
+
+
+def test_a_table_replaces_the_one_before() -> None:
+    page = "before\n<!-- bench rust -->\nold\n<!-- end -->\nbetween\n<!-- bench go -->\nold\n<!-- end -->\nafter\n"
+    filled = fill(page, "rust", "new\nlines")
+    assert filled == page.replace("rust -->\nold", "rust -->\nnew\nlines")
+    assert fill(filled, "rust", "new\nlines") == filled
+    with pytest.raises(ValueError, match="has no"):
+        fill(page, "cobol", "new")
 
 
 def test_the_page_has_a_place_for_each_language() -> None:
     page = (ROOT / "docs" / "benchmarks.md").read_text()
     for language in ("rust", "go"):
-        assert "| get | 0.001 |" in fill(page, {**measured(("get", "libdbc", 1)), "language": language})
+        assert "\nnew\n" in fill(page, language, "new")
 
 
-def test_without_measurements_it_says_so(tmp_path: Path) -> None:
-    missing = tmp_path / "missing.json"
-    command = [sys.executable, str(ROOT / "tests" / "bench" / "tables.py"), str(missing)]
-    assert subprocess.run(command, capture_output=True).returncode != 0
-    missing.write_text(json.dumps({"language": "cobol", "about": "", "rows": []}))
+def test_a_file_of_somebody_else_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "other.json"
+    path.write_text('{"results": []}')
+    command = [sys.executable, str(ROOT / "tests" / "bench" / "tables.py"), str(path)]
+    before = (ROOT / "docs" / "benchmarks.md").read_text()
     done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode != 0 and "no place for cobol" in done.stderr
+    assert done.returncode != 0 and "neither Rust's nor Go's" in done.stderr
+    assert (ROOT / "docs" / "benchmarks.md").read_text() == before
