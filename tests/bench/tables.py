@@ -3,8 +3,7 @@
 
     tests/bench/tables.py [FILE.json ...]     (default: rust.json and go.json in build/bench, those that are there)
 
-A table has a line for each operation and a column for each library, in the order of the file; it comes between
-<!-- bench rust --> and <!-- end -->, and so for Go. What was not measured stays as it is.
+A table comes between <!-- bench rust --> and <!-- end -->, and so for Go. What was not measured stays as it is.
 """
 
 from __future__ import annotations
@@ -51,14 +50,17 @@ def cost(microseconds: float) -> str:
 
 
 def table(rows: list[Row]) -> str:
-    operations = dict.fromkeys(row.operation for row in rows)
-    libraries = dict.fromkeys(row.library for row in rows)
-    cells = {(row.operation, row.library): cost(row.microseconds) for row in rows}
-    if len(cells) != len(rows):
+    """Grouped by operation, which is named once; operations and libraries in the order of the file."""
+    if len({row[:2] for row in rows}) != len(rows):
         raise ValueError("an operation was measured twice with one library")
-    lines = [["microseconds", *libraries], ["---", *("---:" for _ in libraries)]]
-    lines += [[operation, *(cells.get((operation, library), "") for library in libraries)] for operation in operations]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    lines = ["| operation | with | microseconds |", "| --- | --- | ---: |"]
+    for operation in dict.fromkeys(row.operation for row in rows):
+        name = operation
+        for row in rows:
+            if row.operation == operation:
+                lines.append(f"| {name} | {row.library} | {cost(row.microseconds)} |")
+                name = ""
+    return "\n".join(lines)
 
 
 def fill(page: str, language: str, text: str) -> str:
