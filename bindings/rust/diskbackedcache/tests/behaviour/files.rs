@@ -1,0 +1,152 @@
+//! What happens with files: persistence, schema versions, files that are something else, busy ones.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use diskbackedcache::{Cache, Error, OnCorrupt, TypedCache};
+use tempfile::tempdir;
+
+/// What the sqlite3 shell answers.
+fn sqlite3(path: &Path, sql: &str) -> String {
+    let output = Command::new("sqlite3")
+        .arg(path)
+        .arg(sql)
+        .output()
+        .expect("the sqlite3 shell");
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn items_survive() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("a/b/cache.db");
+    let cache = Cache::open(&path, "1.0.0").unwrap();
+    cache.put("key", "value").unwrap();
+    drop(cache);
+    let cache = Cache::open(&path, "1.0.0").unwrap();
+    assert_eq!(&*cache.get("key").unwrap().unwrap(), b"value");
+    assert_eq!(cache.stats().unwrap().disk_hits, 1);
+    assert_eq!(cache.path(), path);
+}
+
+#[test]
+fn items_of_another_schema_version_are_gone() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("cache.db");
+    TypedCache::<Vec<u32>>::open(&path, "1.0.0")
+        .unwrap()
+        .put("key", vec![1])
+        .unwrap();
+    let cache = TypedCache::<Vec<u32>>::open(&path, "2.0.0").unwrap();
+    assert!(cache.get("key").unwrap().is_none());
+    assert_eq!((cache.count().unwrap(), cache.stats().unwrap().discarded), (0, 1));
+}
+
+#[test]
+fn anyone_may_look_in() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("cache.db");
+    let cache = TypedCache::<Vec<String>>::open(&path, "1.2.3").unwrap();
+    cache.put_at("key", vec!["ü".to_owned()], 1000.5).unwrap();
+    cache.flush().unwrap();
+    assert_eq!(
+        sqlite3(
+            &path,
+            "select key, value, typeof(value), timestamp, schema_version, size from cache"
+        ),
+        "key|[\"ü\"]|text|1000.5|1.2.3|6\n"
+    );
+}
+
+#[test]
+fn two_handles_see_each_others_writes() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("cache.db");
+    let [one, two] = [0, 1].map(|_| TypedCache::<String>::open(&path, "1.0.0").unwrap());
+    one.put("key", "from one".to_owned()).unwrap();
+    assert_eq!(*two.get("key").unwrap().unwrap(), "from one");
+    two.put("key", "from two".to_owned()).unwrap();
+    assert_eq!(*one.get("key").unwrap().unwrap(), "from two");
+    one.delete("key").unwrap();
+    assert!(two.get("key").unwrap().is_none());
+    assert_eq!(two.get_many(["key"]).unwrap(), [None]);
+}
+
+#[test]
+fn a_directory_is_no_file() {
+    let folder = tempdir().unwrap();
+    let error = Cache::open(folder.path(), "1.0.0").unwrap_err();
+    assert!(matches!(error, Error::Io(_)), "{error:?}");
+    assert!(error.to_string().contains(folder.path().to_str().unwrap()), "{error}");
+}
+
+#[test]
+fn a_damaged_file() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("cache.db");
+    fs::write(&path, "no database at all").unwrap();
+    let error = Cache::builder()
+        .on_corrupt(OnCorrupt::Fail)
+        .open(&path, "1.0.0")
+        .unwrap_err();
+    assert!(matches!(error, Error::Corrupt(_)), "{error:?}");
+    assert_eq!(fs::read(&path).unwrap(), b"no database at all");
+    Cache::open(&path, "1.0.0").unwrap().put("key", "value").unwrap();
+    let aside = fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert_eq!(aside.filter(|name| name.contains(".corrupt-")).count(), 1);
+}
+
+#[test]
+fn somebody_elses_database() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("cache.db");
+    sqlite3(&path, "create table theirs(x)");
+    let before = fs::read(&path).unwrap();
+    let error = Cache::open(&path, "1.0.0").unwrap_err();
+    assert!(matches!(error, Error::Foreign(_)), "{error:?}");
+    assert_eq!(fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn a_newer_format() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("cache.db");
+    drop(Cache::open(&path, "1.0.0").unwrap());
+    sqlite3(&path, "pragma user_version = 1000");
+    let error = Cache::open(&path, "1.0.0").unwrap_err();
+    assert!(matches!(error, Error::Version(_)), "{error:?}");
+}
+
+#[test]
+fn a_file_that_others_keep_busy() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("cache.db");
+    let cache = Cache::builder()
+        .busy_timeout_seconds(0.05)
+        .open(&path, "1.0.0")
+        .unwrap();
+    cache.put("key", "before").unwrap();
+    let mut shell = Command::new("sqlite3")
+        .arg(&path)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the sqlite3 shell");
+    writeln!(shell.stdin.as_mut().unwrap(), "begin immediate; select 'begun';").unwrap();
+    let mut line = String::new();
+    BufReader::new(shell.stdout.as_mut().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    assert_eq!(line, "begun\n");
+    let error = cache.put("key", "after").unwrap_err();
+    drop(shell.stdin.take());
+    shell.wait().unwrap();
+    assert!(matches!(error, Error::Busy(_)), "{error:?}");
+    assert_eq!(&*cache.get("key").unwrap().unwrap(), b"before");
+    cache.put("key", "after").unwrap();
+}
