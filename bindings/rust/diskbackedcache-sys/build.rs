@@ -55,10 +55,7 @@ fn build_from_source() -> Outcome {
     }
     // Hashes are made by an inlined header, so of xxHash only the folder of its headers is wanted, and no library.
     let xxhash = pkg_config::Config::new().cargo_metadata(false).probe("libxxhash")?;
-    let sqlite = pkg_config::Config::new()
-        .atleast_version("3.37")
-        .cargo_metadata(false)
-        .probe("sqlite3")?;
+    let sqlite = pkg_config::Config::new().atleast_version("3.37").cargo_metadata(false).probe("sqlite3")?;
     cc::Build::new()
         .cpp(true)
         .std("c++20")

@@ -27,12 +27,16 @@ impl Packed {
     }
 }
 
+impl<K: AsRef<str>> Extend<K> for Packed {
+    fn extend<I: IntoIterator<Item = K>>(&mut self, keys: I) {
+        keys.into_iter().for_each(|key| self.push(key.as_ref().as_bytes()));
+    }
+}
+
 impl<K: AsRef<str>> FromIterator<K> for Packed {
     fn from_iter<I: IntoIterator<Item = K>>(keys: I) -> Packed {
         let mut packed = Packed::default();
-        for key in keys {
-            packed.push(key.as_ref().as_bytes());
-        }
+        packed.extend(keys);
         packed
     }
 }
@@ -117,12 +121,23 @@ impl Entries {
         (self.status(position)? == sys::DBC_OK).then(|| unsafe {
             let data = *sys::dbc_result_data(self.raw.as_ptr()).add(position);
             let size = *sys::dbc_result_sizes(self.raw.as_ptr()).add(position);
-            Entry {
-                bytes: slice::from_raw_parts(data.cast::<u8>(), size),
-                entries: self,
-                position,
-            }
+            Entry { bytes: slice::from_raw_parts(data.cast::<u8>(), size), entries: self, position }
         })
+    }
+
+    /// Is the version that [`Cache::get_many_changed`](crate::Cache::get_many_changed) was told to be held of the key at
+    /// that position the current one? There are no bytes then.
+    ///
+    /// ```
+    /// # let cache = diskbackedcache::Cache::open(":memory:", "1.0.0")?;
+    /// let version = cache.put("a", "1")?;
+    /// let entries = cache.get_many_changed([("a", version), ("b", version)])?;
+    /// assert!(entries.is_unchanged(0) && entries.get(0).is_none());
+    /// assert!(!entries.is_unchanged(1));
+    /// # Ok::<(), diskbackedcache::Error>(())
+    /// ```
+    pub fn is_unchanged(&self, position: usize) -> bool {
+        self.status(position) == Some(sys::DBC_UNCHANGED)
     }
 
     /// All rows, in the order of the keys.
@@ -138,7 +153,7 @@ impl Entries {
     }
 
     /// The status of a row, if there is that row.
-    pub(crate) fn status(&self, position: usize) -> Option<sys::dbc_status> {
+    fn status(&self, position: usize) -> Option<sys::dbc_status> {
         // SAFETY: the array has as many elements as there are rows.
         (position < self.len())
             .then(|| unsafe { *sys::dbc_result_statuses(self.raw.as_ptr()).add(position) } as sys::dbc_status)

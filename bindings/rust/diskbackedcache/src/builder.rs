@@ -274,9 +274,8 @@ impl Builder {
     /// ```
     pub fn open(&self, path: impl AsRef<Path>, schema_version: &str) -> Result<Cache> {
         let path = path.as_ref();
-        let text = path
-            .to_str()
-            .ok_or_else(|| Error::InvalidArgument(format!("db_path is not valid UTF-8: {path:?}")))?;
+        let text =
+            path.to_str().ok_or_else(|| Error::InvalidArgument(format!("db_path is not valid UTF-8: {path:?}")))?;
         let c_path = terminated("db_path", text)?;
         let c_schema_version = terminated("schema_version", schema_version)?;
         let options = Options::new()?;
@@ -289,18 +288,8 @@ impl Builder {
         // SAFETY: two terminated strings and options that live during the call; the handle that comes out is owned
         // here.
         let raw = unsafe {
-            check(sys::dbc_options_set_log(
-                options.0.as_ptr(),
-                Some(logging::deliver),
-                ptr::null_mut(),
-                None,
-            ))?;
-            check(sys::dbc_open(
-                c_path.as_ptr(),
-                c_schema_version.as_ptr(),
-                options.0.as_ptr(),
-                &raw mut opened,
-            ))?;
+            check(sys::dbc_options_set_log(options.0.as_ptr(), Some(logging::deliver), ptr::null_mut(), None))?;
+            check(sys::dbc_open(c_path.as_ptr(), c_schema_version.as_ptr(), options.0.as_ptr(), &raw mut opened))?;
             NonNull::new(opened).expect("dbc_open gives a handle when it says DBC_OK")
         };
         // SAFETY: just opened, and given away to nobody else.
@@ -325,10 +314,8 @@ impl Builder {
         schema_version: &str,
     ) -> Result<TypedCache<T>> {
         // Memory holds objects here, not bytes there; without a memory tier there is nothing to keep track of.
-        let without_memory = self
-            .settings
-            .iter()
-            .any(|setting| matches!(setting, (sys::DBC_MAX_MEMORY_ITEMS, Setting::Whole(0))));
+        let without_memory =
+            self.settings.iter().any(|setting| matches!(setting, (sys::DBC_MAX_MEMORY_ITEMS, Setting::Whole(0))));
         let cache = self.clone().memory_values(without_memory).open(path, schema_version)?;
         Ok(TypedCache::new(cache, !without_memory))
     }
@@ -345,9 +332,7 @@ impl Options {
     fn new() -> Result<Options> {
         // SAFETY: has no preconditions.
         let raw = unsafe { sys::dbc_options_new() };
-        NonNull::new(raw)
-            .map(Options)
-            .ok_or_else(|| Error::NoMemory("out of memory".to_owned()))
+        NonNull::new(raw).map(Options).ok_or_else(|| Error::NoMemory("out of memory".to_owned()))
     }
 
     fn apply(&self, option: sys::dbc_option, setting: Setting) -> Result<()> {

@@ -100,11 +100,7 @@ impl Cache {
     /// # Safety
     /// `raw` is an open handle that nobody else will free. `level` is the one it was opened with.
     pub(crate) unsafe fn from_raw(raw: NonNull<sys::dbc_cache>, path: PathBuf, level: c_int) -> Cache {
-        Cache {
-            raw,
-            path,
-            told_level: AtomicI32::new(level),
-        }
+        Cache { raw, path, told_level: AtomicI32::new(level) }
     }
 
     /// The handle, for a call. On the way the library hears of a changed log level.
@@ -274,6 +270,64 @@ impl Cache {
         }
     }
 
+    /// As [`get`](Cache::get), copied into a buffer: its front holds the value then, as long as [`Copied`] says.
+    ///
+    /// # Errors
+    /// [`Error::BufferTooSmall`], which says how much is needed; see [`Cache`].
+    ///
+    /// ```
+    /// # let cache = diskbackedcache::Cache::open(":memory:", "1.0.0")?;
+    /// cache.put("key", "value")?;
+    /// let mut buffer = [0; 16];
+    /// let copied = cache.get_into("key", &mut buffer)?.unwrap();
+    /// assert_eq!(&buffer[..copied.size], b"value");
+    /// # Ok::<(), diskbackedcache::Error>(())
+    /// ```
+    pub fn get_into(&self, key: &str, buffer: &mut [u8]) -> Result<Option<Copied>> {
+        self.get_into_timed(key, buffer, None)
+    }
+
+    /// [`get_into`](Cache::get_into), at a time.
+    ///
+    /// # Errors
+    /// As [`get_into`](Cache::get_into).
+    ///
+    /// ```
+    /// # let cache = diskbackedcache::Cache::open(":memory:", "1.0.0")?;
+    /// cache.put_at("key", "value", 1000.0)?;
+    /// match cache.get_into_at("key", &mut [0; 2], 1001.0) {
+    ///     Err(diskbackedcache::Error::BufferTooSmall { needed, .. }) => assert_eq!(needed, 5),
+    ///     other => panic!("{other:?}"),
+    /// }
+    /// # Ok::<(), diskbackedcache::Error>(())
+    /// ```
+    pub fn get_into_at(&self, key: &str, buffer: &mut [u8], timestamp: f64) -> Result<Option<Copied>> {
+        self.get_into_timed(key, buffer, Some(timestamp))
+    }
+
+    fn get_into_timed(&self, key: &str, buffer: &mut [u8], timestamp: Option<f64>) -> Result<Option<Copied>> {
+        let mut copied = Copied { size: 0, version: 0 };
+        // SAFETY: the handle is alive; all pointers are to what lives during the call, with its size.
+        let status = unsafe {
+            sys::dbc_get_into(
+                self.handle(),
+                characters(key),
+                key.len(),
+                time(&timestamp),
+                buffer.as_mut_ptr().cast(),
+                buffer.len(),
+                &raw mut copied.size,
+                &raw mut copied.version,
+            )
+        };
+        match check_found(status) {
+            Err(Error::Other { code: sys::DBC_BUFFER_TOO_SMALL, message }) => {
+                Err(Error::BufferTooSmall { needed: copied.size, message })
+            }
+            found => Ok(found?.then_some(copied)),
+        }
+    }
+
     /// Removes an item from both tiers. Returns whether there was one.
     ///
     /// # Errors
@@ -312,13 +366,7 @@ impl Cache {
     pub fn discard(&self, key: &str, version: u64, was_memory_hit: bool) -> Result<()> {
         // SAFETY: the handle is alive; the key lives during the call.
         check(unsafe {
-            sys::dbc_discard(
-                self.handle(),
-                characters(key),
-                key.len(),
-                version,
-                c_int::from(was_memory_hit),
-            )
+            sys::dbc_discard(self.handle(), characters(key), key.len(), version, c_int::from(was_memory_hit))
         })
     }
 
@@ -393,13 +441,7 @@ impl Cache {
         let mut tier = 0;
         // SAFETY: the handle is alive; all pointers are to what lives during the call.
         check(unsafe {
-            sys::dbc_get_tier(
-                self.handle(),
-                characters(key),
-                key.len(),
-                time(&timestamp),
-                &raw mut tier,
-            )
+            sys::dbc_get_tier(self.handle(), characters(key), key.len(), time(&timestamp), &raw mut tier)
         })?;
         Ok(Tier::from_number(tier))
     }
@@ -512,6 +554,45 @@ impl Cache {
     /// ```
     pub fn get_many_at<K: AsRef<str>>(&self, keys: impl IntoIterator<Item = K>, timestamp: f64) -> Result<Entries> {
         self.get_packed(&keys.into_iter().collect(), None, Some(timestamp))
+    }
+
+    /// The conditional get of many: pairs of a key and the version held of it, 0 for none. See
+    /// [`get_changed`](Cache::get_changed) and [`Entries::is_unchanged`].
+    ///
+    /// # Errors
+    /// See [`Cache::get_many`].
+    ///
+    /// ```
+    /// # let cache = diskbackedcache::Cache::open(":memory:", "1.0.0")?;
+    /// let versions = cache.put_many([("a", "1"), ("b", "2")])?;
+    /// let entries = cache.get_many_changed([("a", versions[0]), ("b", 0)])?;
+    /// assert!(entries.is_unchanged(0));
+    /// assert_eq!(entries.get(1).unwrap().bytes(), b"2");
+    /// # Ok::<(), diskbackedcache::Error>(())
+    /// ```
+    pub fn get_many_changed<K: AsRef<str>>(&self, held: impl IntoIterator<Item = (K, u64)>) -> Result<Entries> {
+        let (keys, versions): (Packed, Vec<u64>) = held.into_iter().unzip();
+        self.get_packed(&keys, Some(&versions), None)
+    }
+
+    /// [`get_many_changed`](Cache::get_many_changed), at a time.
+    ///
+    /// # Errors
+    /// See [`Cache::get_many`].
+    ///
+    /// ```
+    /// # let cache = diskbackedcache::Cache::open(":memory:", "1.0.0")?;
+    /// let version = cache.put_at("a", "1", 1000.0)?;
+    /// assert!(cache.get_many_changed_at([("a", version)], 1001.0)?.is_unchanged(0));
+    /// # Ok::<(), diskbackedcache::Error>(())
+    /// ```
+    pub fn get_many_changed_at<K: AsRef<str>>(
+        &self,
+        held: impl IntoIterator<Item = (K, u64)>,
+        timestamp: f64,
+    ) -> Result<Entries> {
+        let (keys, versions): (Packed, Vec<u64>) = held.into_iter().unzip();
+        self.get_packed(&keys, Some(&versions), Some(timestamp))
     }
 
     /// With versions held, if there are any: as many as keys.
@@ -736,18 +817,9 @@ impl Cache {
         let mut overflowed = 0;
         // SAFETY: the handle is alive; there is room for as many versions as is said.
         check(unsafe {
-            sys::dbc_dropped(
-                self.handle(),
-                versions.as_mut_ptr(),
-                versions.len(),
-                &raw mut count,
-                &raw mut overflowed,
-            )
+            sys::dbc_dropped(self.handle(), versions.as_mut_ptr(), versions.len(), &raw mut count, &raw mut overflowed)
         })?;
-        Ok(Dropped {
-            count,
-            overflowed: overflowed != 0,
-        })
+        Ok(Dropped { count, overflowed: overflowed != 0 })
     }
 
     /// Writes what is pending and closes the file. Closing again does nothing.
@@ -797,9 +869,7 @@ impl Drop for Cache {
 
 impl fmt::Debug for Cache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cache")
-            .field("path", &self.path)
-            .finish_non_exhaustive()
+        f.debug_struct("Cache").field("path", &self.path).finish_non_exhaustive()
     }
 }
 
@@ -818,4 +888,21 @@ pub struct Dropped {
     pub count: usize,
     /// The list had become too long and was dropped: everything held must go.
     pub overflowed: bool,
+}
+
+/// What [`Cache::get_into`] has copied.
+///
+/// ```
+/// let cache = diskbackedcache::Cache::open(":memory:", "1.0.0")?;
+/// let version = cache.put("key", "value")?;
+/// let copied = cache.get_into("key", &mut [0; 16])?.unwrap();
+/// assert_eq!((copied.size, copied.version), (5, version));
+/// # Ok::<(), diskbackedcache::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Copied {
+    /// How many bytes of the buffer are the value.
+    pub size: usize,
+    /// The version of the item; see [`Value::version`].
+    pub version: u64,
 }

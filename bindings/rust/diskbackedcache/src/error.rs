@@ -41,6 +41,14 @@ pub enum Error {
     Foreign(String),
     /// An allocation failed inside the library.
     NoMemory(String),
+    /// The buffer given to [`Cache::get_into`](crate::Cache::get_into) is too small. Nothing was copied; it counted as a
+    /// get.
+    BufferTooSmall {
+        /// The size of the value.
+        needed: usize,
+        /// What the library says about it.
+        message: String,
+    },
     /// A defect in the library; please report the message.
     Internal(String),
     /// Serde could not turn a value into JSON. Its [code](Error::code) is that of an invalid argument.
@@ -87,6 +95,7 @@ impl Error {
             Error::Version(_) => sys::DBC_VERSION,
             Error::Foreign(_) => sys::DBC_FOREIGN,
             Error::NoMemory(_) => sys::DBC_NO_MEMORY,
+            Error::BufferTooSmall { .. } => sys::DBC_BUFFER_TOO_SMALL,
             Error::Internal(_) => sys::DBC_INTERNAL,
             Error::Other { code, .. } => *code,
         }
@@ -108,9 +117,7 @@ impl Error {
     /// The error for a status that a call on this very thread has just given.
     pub(crate) fn last(status: sys::dbc_status) -> Error {
         // SAFETY: a terminated string, valid until the next failing call on this thread; it is copied before.
-        let message = unsafe { CStr::from_ptr(sys::dbc_last_error()) }
-            .to_string_lossy()
-            .into_owned();
+        let message = unsafe { CStr::from_ptr(sys::dbc_last_error()) }.to_string_lossy().into_owned();
         match status {
             sys::DBC_INVALID_ARGUMENT => Error::InvalidArgument(message),
             sys::DBC_CLOSED => Error::Closed(message),
@@ -140,6 +147,7 @@ impl fmt::Display for Error {
             | Error::Foreign(message)
             | Error::NoMemory(message)
             | Error::Internal(message)
+            | Error::BufferTooSmall { message, .. }
             | Error::Other { message, .. } => f.write_str(message),
             Error::Serialize(_) => f.write_str("the value cannot be serialized as JSON"),
         }

@@ -60,7 +60,7 @@ mod value;
 
 pub use batch::{Entries, Entry};
 pub use builder::{Builder, Durability, OnCorrupt};
-pub use cache::{Cache, Dropped};
+pub use cache::{Cache, Copied, Dropped};
 pub use error::{Error, Result};
 pub use stats::Stats;
 pub use typed::TypedCache;

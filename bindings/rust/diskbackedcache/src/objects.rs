@@ -38,10 +38,7 @@ pub(crate) struct Held<T> {
 // Not derived: that would ask T to be Clone.
 impl<T> Clone for Held<T> {
     fn clone(&self) -> Held<T> {
-        Held {
-            version: self.version,
-            object: Arc::clone(&self.object),
-        }
+        Held { version: self.version, object: Arc::clone(&self.object) }
     }
 }
 
@@ -160,13 +157,7 @@ impl<T> Objects<T> {
         if ledger.admits(version, since) {
             let key: Arc<str> = key.into();
             ledger.keys.insert(version, Arc::clone(&key));
-            shard.insert(
-                key,
-                Held {
-                    version,
-                    object: Arc::clone(&object),
-                },
-            );
+            shard.insert(key, Held { version, object: Arc::clone(&object) });
         }
         (object, gone)
     }
@@ -176,11 +167,7 @@ impl<T> Objects<T> {
     pub(crate) fn begin_batch(&self, count: usize) -> Batch<'_, T> {
         let mut ledger = self.ledger();
         ledger.extra_room += count;
-        Batch {
-            objects: self,
-            count,
-            since: self.reports(),
-        }
+        Batch { objects: self, count, since: self.reports() }
     }
 
     /// Lets an object go that the library no longer knows.
@@ -248,10 +235,7 @@ impl<T> Objects<T> {
     #[cfg(test)]
     fn counts(&self) -> (usize, usize) {
         let ledger = self.ledger();
-        (
-            self.shards.iter().map(|shard| shard.read().len()).sum(),
-            ledger.keys.len(),
-        )
+        (self.shards.iter().map(|shard| shard.read().len()).sum(), ledger.keys.len())
     }
 }
 
@@ -267,10 +251,7 @@ impl<T> Batch<'_, T> {
         let mut gone = Vec::new();
         let mut ledger = self.objects.ledger();
         for (key, version, object) in items {
-            gone.push(
-                self.objects
-                    .store_locked(&mut ledger, key.as_ref(), version, object, self.since),
-            );
+            gone.push(self.objects.store_locked(&mut ledger, key.as_ref(), version, object, self.since));
         }
         drop(ledger);
         drop(gone);
@@ -356,11 +337,7 @@ mod tests {
         for report in versions[1..].chunks(REPORT_SIZE) {
             objects.report(report);
         }
-        batch.store(
-            versions
-                .iter()
-                .map(|version| (version.to_string(), *version, Arc::new("object"))),
-        );
+        batch.store(versions.iter().map(|version| (version.to_string(), *version, Arc::new("object"))));
         drop(batch);
         assert_eq!(objects.counts(), (1, 1));
         assert_eq!(held(&objects, "1"), Some("object"));

@@ -99,10 +99,7 @@ impl<T: Serialize + DeserializeOwned> TypedCache<T> {
     }
 
     pub(crate) fn new(cache: Cache, with_objects: bool) -> TypedCache<T> {
-        TypedCache {
-            cache,
-            objects: with_objects.then(Objects::new),
-        }
+        TypedCache { cache, objects: with_objects.then(Objects::new) }
     }
 
     // ------------------------------------------------------------------------------------------ single items -------
@@ -216,10 +213,7 @@ impl<T: Serialize + DeserializeOwned> TypedCache<T> {
         match serde_json::from_slice(json) {
             Ok(object) => Ok(Some(Arc::new(object))),
             Err(error) => {
-                logging::tell(
-                    Level::Debug,
-                    format_args!("get(key={key:?}): value does not decode: {error}"),
-                );
+                logging::tell(Level::Debug, format_args!("get(key={key:?}): value does not decode: {error}"));
                 self.cache.discard(key, version, false)?;
                 self.let_go();
                 Ok(None)
@@ -367,12 +361,7 @@ impl<T: Serialize + DeserializeOwned> TypedCache<T> {
         let batch = objects.begin_batch(pairs.len());
         let versions = self.cache.put_packed(&keys, &values, sys::DBC_TEXT, timestamp)?;
         objects.let_go(&self.cache);
-        batch.store(
-            pairs
-                .into_iter()
-                .zip(versions)
-                .map(|((key, object), version)| (key, version, object)),
-        );
+        batch.store(pairs.into_iter().zip(versions).map(|((key, object), version)| (key, version, object)));
         Ok(())
     }
 
@@ -418,33 +407,22 @@ impl<T: Serialize + DeserializeOwned> TypedCache<T> {
         timestamp: Option<f64>,
     ) -> Result<Vec<Option<Arc<T>>>> {
         let keys: Vec<K> = keys.into_iter().collect();
-        let held: Vec<_> = keys
-            .iter()
-            .map(|key| self.objects.as_ref().and_then(|objects| objects.find(key.as_ref())))
-            .collect();
-        let versions: Vec<u64> = held
-            .iter()
-            .map(|held| held.as_ref().map_or(0, |held| held.version))
-            .collect();
-        let entries = self
-            .cache
-            .get_packed(&keys.iter().collect(), Some(&versions), timestamp)?;
-        let rows = keys
-            .iter()
-            .zip(held)
-            .enumerate()
-            .map(|(row, (key, held))| match (entries.status(row), held) {
-                (Some(sys::DBC_UNCHANGED), held) => Ok(held.map(|held| held.object)),
-                (_, held) => match entries.get(row) {
-                    Some(entry) => self.decode(key.as_ref(), entry.version(), entry.bytes()),
-                    None => {
-                        if let (Some(objects), Some(held)) = (&self.objects, held) {
-                            objects.forget(key.as_ref(), held.version);
-                        }
-                        Ok(None)
-                    }
-                },
-            });
+        let held: Vec<_> =
+            keys.iter().map(|key| self.objects.as_ref().and_then(|objects| objects.find(key.as_ref()))).collect();
+        let versions: Vec<u64> = held.iter().map(|held| held.as_ref().map_or(0, |held| held.version)).collect();
+        let entries = self.cache.get_packed(&keys.iter().collect(), Some(&versions), timestamp)?;
+        let rows = keys.iter().zip(held).enumerate().map(|(row, (key, held))| {
+            if entries.is_unchanged(row) {
+                return Ok(held.map(|held| held.object));
+            }
+            if let Some(entry) = entries.get(row) {
+                return self.decode(key.as_ref(), entry.version(), entry.bytes());
+            }
+            if let (Some(objects), Some(held)) = (&self.objects, held) {
+                objects.forget(key.as_ref(), held.version);
+            }
+            Ok(None)
+        });
         rows.collect()
     }
 

@@ -248,10 +248,7 @@ impl Borrow<[u8]> for Value {
 
 impl fmt::Debug for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Value")
-            .field("version", &self.version())
-            .field("size", &self.len())
-            .finish_non_exhaustive()
+        f.debug_struct("Value").field("version", &self.version()).field("size", &self.len()).finish_non_exhaustive()
     }
 }
 

@@ -38,25 +38,16 @@ fn key(i: usize) -> String {
 #[test]
 fn memory_stays_flat() {
     let folder = tempfile::tempdir().unwrap();
-    let bytes = Cache::builder()
-        .max_memory_items(1000)
-        .open(folder.path().join("bytes.db"), "1.0.0")
-        .unwrap();
-    let typed: TypedCache<String> = Cache::builder()
-        .max_memory_items(1000)
-        .open_typed(folder.path().join("typed.db"), "1.0.0")
-        .unwrap();
+    let bytes = Cache::builder().max_memory_items(1000).open(folder.path().join("bytes.db"), "1.0.0").unwrap();
+    let typed: TypedCache<String> =
+        Cache::builder().max_memory_items(1000).open_typed(folder.path().join("typed.db"), "1.0.0").unwrap();
     let keys: Vec<String> = (0..KEYS).map(key).collect();
 
     stays_flat("put_many of bytes", MILLION / BATCH, |round| {
-        bytes
-            .put_many((0..BATCH).map(|i| (&keys[(round * BATCH + i) % KEYS], [7; 100])))
-            .unwrap();
+        bytes.put_many((0..BATCH).map(|i| (&keys[(round * BATCH + i) % KEYS], [7; 100]))).unwrap();
     });
     stays_flat("put_many of objects", MILLION / BATCH, |round| {
-        typed
-            .put_many((0..BATCH).map(|i| (&keys[(round * BATCH + i) % KEYS], "x".repeat(50))))
-            .unwrap();
+        typed.put_many((0..BATCH).map(|i| (&keys[(round * BATCH + i) % KEYS], "x".repeat(50)))).unwrap();
     });
     let last: Vec<&String> = (KEYS - 1000..KEYS).map(|i| &keys[i]).collect();
     stays_flat("get of bytes from memory", MILLION / BATCH, |_| {
@@ -84,9 +75,7 @@ fn memory_stays_flat() {
     });
     stays_flat("put of one", 5, |round| {
         for i in 0..BATCH {
-            typed
-                .put(&keys[(round * BATCH + i) % KEYS], Arc::new("x".repeat(50)))
-                .unwrap();
+            typed.put(&keys[(round * BATCH + i) % KEYS], Arc::new("x".repeat(50))).unwrap();
         }
     });
     stays_flat("opening and closing", 10, |_| {

@@ -64,16 +64,9 @@ fn every_operation_and_its_outcome_at_trace() {
     cache.get("k").unwrap();
     cache.get("absent").unwrap();
     let lines = take();
-    for expected in [
-        "put(key='k')",
-        "get(key='k')",
-        "get(key='k'): memory hit",
-        "get(key='absent'): miss (not found)",
-    ] {
-        assert!(
-            lines.contains(&(Level::Trace, expected.to_owned())),
-            "{expected} not in {lines:?}"
-        );
+    for expected in ["put(key='k')", "get(key='k')", "get(key='k'): memory hit", "get(key='absent'): miss (not found)"]
+    {
+        assert!(lines.contains(&(Level::Trace, expected.to_owned())), "{expected} not in {lines:?}");
     }
     cache.close().unwrap();
     assert_eq!(texts(), ["close()", "closed :memory:"]);
@@ -86,27 +79,15 @@ fn levels_become_levels() {
     let path = folder.path().join("cache.db");
     std::fs::write(&path, "no database").unwrap();
     let cache = Cache::builder().max_disk_items(1).open(&path, "1.0.0").unwrap();
-    assert!(
-        take()
-            .iter()
-            .any(|(level, text)| *level == Level::Warn && text.contains(".corrupt-"))
-    );
+    assert!(take().iter().any(|(level, text)| *level == Level::Warn && text.contains(".corrupt-")));
     cache.put("a", "1").unwrap();
     cache.put("b", "2").unwrap();
-    assert!(
-        take()
-            .iter()
-            .any(|(level, text)| *level == Level::Info && text.starts_with("first eviction from disk"))
-    );
+    assert!(take().iter().any(|(level, text)| *level == Level::Info && text.starts_with("first eviction from disk")));
     cache.put("bad", "no JSON").unwrap();
     let typed = TypedCache::<u32>::open(&path, "1.0.0").unwrap();
     take();
     typed.get("bad").unwrap();
-    assert!(
-        take()
-            .iter()
-            .any(|(level, text)| *level == Level::Debug && text.contains("value does not decode"))
-    );
+    assert!(take().iter().any(|(level, text)| *level == Level::Debug && text.contains("value does not decode")));
 }
 
 #[test]

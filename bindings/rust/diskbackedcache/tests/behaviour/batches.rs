@@ -12,15 +12,9 @@ fn rows_come_in_the_order_of_the_keys() {
     let entries = cache.get_many_at(["c", "absent", "a", "c"], 1001.0).unwrap();
     assert_eq!(entries.len(), 4);
     let rows: Vec<_> = entries.iter().map(|entry| entry.map(|entry| entry.to_vec())).collect();
-    assert_eq!(
-        rows,
-        [Some(b"3".to_vec()), None, Some(b"1".to_vec()), Some(b"3".to_vec())]
-    );
+    assert_eq!(rows, [Some(b"3".to_vec()), None, Some(b"1".to_vec()), Some(b"3".to_vec())]);
     let entry = entries.get(0).unwrap();
-    assert_eq!(
-        (entry.version(), entry.timestamp(), entry.tier()),
-        (versions[2], 1000.0, Tier::Memory)
-    );
+    assert_eq!((entry.version(), entry.timestamp(), entry.tier()), (versions[2], 1000.0, Tier::Memory));
     assert!(entries.get(1).is_none() && entries.get(4).is_none());
     assert_eq!(cache.stats().unwrap().total_gets, 4);
 }
@@ -31,12 +25,7 @@ fn a_scan_touches_and_promotes_nothing() {
     cache.put_many_at([("a", "1"), ("b", "2")], 1000.0).unwrap();
     cache.clear_memory().unwrap();
     let entries = cache.get_many_at(["a", "b"], 1001.0).unwrap();
-    assert!(
-        entries
-            .iter()
-            .flatten()
-            .all(|entry| entry.tier() == Tier::Disk && entry.timestamp() == 1000.0)
-    );
+    assert!(entries.iter().flatten().all(|entry| entry.tier() == Tier::Disk && entry.timestamp() == 1000.0));
     assert_eq!(cache.tier_at("a", 1001.0).unwrap(), Some(Tier::Disk));
 }
 
@@ -63,12 +52,7 @@ fn eviction_runs_once_after_all_are_in() {
     let cache = Cache::builder().max_disk_items(2).open(":memory:", "1.0.0").unwrap();
     cache.put_many([("c", "1"), ("a", "2"), ("b", "3")]).unwrap();
     assert_eq!(
-        cache
-            .get_many(["a", "b", "c"])
-            .unwrap()
-            .iter()
-            .map(|entry| entry.is_some())
-            .collect::<Vec<_>>(),
+        cache.get_many(["a", "b", "c"]).unwrap().iter().map(|entry| entry.is_some()).collect::<Vec<_>>(),
         [false, true, true]
     );
 }
@@ -88,12 +72,7 @@ fn any_iterator_of_any_text_and_bytes_will_do() {
         (0..100).map(|i| (format!("{i:03}"), vec![i; 3])).collect();
     cache.put_many(&items).unwrap();
     let entries = cache.get_many(items.keys()).unwrap();
-    assert!(
-        entries
-            .iter()
-            .zip(items.values())
-            .all(|(entry, value)| entry.unwrap().bytes() == value)
-    );
+    assert!(entries.iter().zip(items.values()).all(|(entry, value)| entry.unwrap().bytes() == value));
 }
 
 #[test]
@@ -103,17 +82,13 @@ fn entries_outlive_the_cache() {
     let entries = cache.get_many(["a", "b"]).unwrap();
     cache.clear().unwrap();
     drop(cache);
-    std::thread::spawn(move || assert_eq!(entries.get(1).unwrap().bytes(), b"2"))
-        .join()
-        .unwrap();
+    std::thread::spawn(move || assert_eq!(entries.get(1).unwrap().bytes(), b"2")).join().unwrap();
 }
 
 #[test]
 fn an_iterator_that_panics_changes_nothing() {
     let cache = in_memory();
-    let items = [("a", "1"), ("b", "2")]
-        .into_iter()
-        .inspect(|(key, _)| assert_ne!(*key, "b"));
+    let items = [("a", "1"), ("b", "2")].into_iter().inspect(|(key, _)| assert_ne!(*key, "b"));
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| cache.put_many(items)));
     assert!(outcome.is_err());
     assert_eq!(cache.count().unwrap(), 0);

@@ -11,10 +11,7 @@ fn put_and_get() {
     assert_eq!(&*cache.get("key").unwrap().unwrap(), b"value");
     assert!(cache.get("absent").unwrap().is_none());
     let stats = cache.stats().unwrap();
-    assert_eq!(
-        (stats.total_puts, stats.total_gets, stats.memory_hits, stats.misses),
-        (1, 2, 1, 1)
-    );
+    assert_eq!((stats.total_puts, stats.total_gets, stats.memory_hits, stats.misses), (1, 2, 1, 1));
 }
 
 #[test]
@@ -26,16 +23,7 @@ fn an_empty_value_is_a_value() {
         assert!(value.is_empty());
     }
     cache.put_many([("a", ""), ("b", "")]).unwrap();
-    assert_eq!(
-        cache
-            .get_many(["a", "b"])
-            .unwrap()
-            .iter()
-            .flatten()
-            .filter(|entry| entry.is_empty())
-            .count(),
-        2
-    );
+    assert_eq!(cache.get_many(["a", "b"]).unwrap().iter().flatten().filter(|entry| entry.is_empty()).count(), 2);
     assert_eq!((cache.count().unwrap(), cache.total_size().unwrap()), (3, 0));
 }
 
@@ -108,10 +96,7 @@ fn a_value_beyond_the_limits() {
     cache.put("large", [0; 101]).unwrap();
     assert_eq!(cache.tier("large").unwrap(), Some(Tier::Disk));
     cache.put("key", "kept").unwrap();
-    assert_eq!(
-        refused(cache.put("key", [0; 1001])),
-        "Item size (1001 bytes) exceeds max_disk_size_bytes (1000 bytes)"
-    );
+    assert_eq!(refused(cache.put("key", [0; 1001])), "Item size (1001 bytes) exceeds max_disk_size_bytes (1000 bytes)");
     let [small, too_large] = [vec![0; 1], vec![0; 1001]];
     assert!(refused(cache.put_many([("other", small), ("key", too_large)])).starts_with("item 1: Item size (1001"));
     assert_eq!(&*cache.get("key").unwrap().unwrap(), b"kept");
@@ -131,19 +116,13 @@ fn a_value_outlives_its_item_and_its_cache() {
     cache.delete("key").unwrap();
     cache.close().unwrap();
     drop(cache);
-    let (first, clone) = std::thread::spawn(move || (first.to_vec(), clone.to_vec()))
-        .join()
-        .unwrap();
+    let (first, clone) = std::thread::spawn(move || (first.to_vec(), clone.to_vec())).join().unwrap();
     assert_eq!((first, clone), (b"first".to_vec(), b"second".to_vec()));
 }
 
 #[test]
 fn timestamps_slide_with_gets() {
-    let cache = Cache::builder()
-        .memory_ttl_seconds(10.0)
-        .disk_ttl_seconds(20.0)
-        .open(":memory:", "1.0.0")
-        .unwrap();
+    let cache = Cache::builder().memory_ttl_seconds(10.0).disk_ttl_seconds(20.0).open(":memory:", "1.0.0").unwrap();
     cache.put_at("key", "value", 1000.0).unwrap();
     let value = cache.get_at("key", 1009.0).unwrap().unwrap();
     assert_eq!(value.timestamp(), 1009.0);
@@ -157,11 +136,7 @@ fn timestamps_slide_with_gets() {
 
 #[test]
 fn eviction_is_by_timestamp_then_key() {
-    let cache = Cache::builder()
-        .max_disk_items(2)
-        .max_memory_items(1)
-        .open(":memory:", "1.0.0")
-        .unwrap();
+    let cache = Cache::builder().max_disk_items(2).max_memory_items(1).open(":memory:", "1.0.0").unwrap();
     cache.put_at("b", "1", 10.0).unwrap();
     cache.put_at("a", "2", 10.0).unwrap();
     cache.put_at("c", "3", 11.0).unwrap();
@@ -177,10 +152,7 @@ fn delete_exists_tier() {
     cache.put("key", "value").unwrap();
     let before = cache.stats().unwrap();
     assert!(cache.exists("key").unwrap() && !cache.exists("absent").unwrap());
-    assert_eq!(
-        (cache.tier("key").unwrap(), cache.tier("absent").unwrap()),
-        (Some(Tier::Memory), None)
-    );
+    assert_eq!((cache.tier("key").unwrap(), cache.tier("absent").unwrap()), (Some(Tier::Memory), None));
     assert_eq!(cache.stats().unwrap(), before);
     assert!(cache.delete("key").unwrap());
     assert!(!cache.delete("key").unwrap());
@@ -215,19 +187,12 @@ fn discard_takes_the_hit_back() {
     cache.discard("key", version, true).unwrap();
     assert!(!cache.exists("key").unwrap());
     let stats = cache.stats().unwrap();
-    assert_eq!(
-        (stats.memory_hits, stats.misses, stats.discarded, stats.total_gets),
-        (0, 2, 1, 2)
-    );
+    assert_eq!((stats.memory_hits, stats.misses, stats.discarded, stats.total_gets), (0, 2, 1, 2));
 }
 
 #[test]
 fn dropped_versions_are_told_once() {
-    let cache = Cache::builder()
-        .memory_values(false)
-        .max_memory_items(1)
-        .open(":memory:", "1.0.0")
-        .unwrap();
+    let cache = Cache::builder().memory_values(false).max_memory_items(1).open(":memory:", "1.0.0").unwrap();
     let first = cache.put_at("a", "1", 1.0).unwrap();
     let second = cache.put_at("b", "2", 2.0).unwrap();
     let mut versions = [0; 8];
@@ -253,10 +218,7 @@ fn whole_cache() {
     cache.flush().unwrap();
     cache.clear().unwrap();
     let stats = cache.stats().unwrap();
-    assert_eq!(
-        (stats.current_disk_items, stats.disk_bytes, stats.current_memory_items),
-        (0, 0, 0)
-    );
+    assert_eq!((stats.current_disk_items, stats.disk_bytes, stats.current_memory_items), (0, 0, 0));
     assert_eq!((stats.total_puts, stats.disk_expired), (3, 2));
 }
 

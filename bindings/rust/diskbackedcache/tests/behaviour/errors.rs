@@ -16,10 +16,7 @@ fn options_out_of_range_are_named() {
         message
     }
     let most = i64::MAX;
-    assert_eq!(
-        message(Cache::builder().max_disk_items(0)),
-        format!("max_disk_items must be from 1 to {most}, got 0")
-    );
+    assert_eq!(message(Cache::builder().max_disk_items(0)), format!("max_disk_items must be from 1 to {most}, got 0"));
     assert!(message(Cache::builder().max_memory_items(u64::MAX)).starts_with("max_memory_items must be from 0 to"));
     assert!(message(Cache::builder().max_memory_size_bytes(u64::MAX)).starts_with("max_memory_size_bytes must"));
     assert!(message(Cache::builder().max_disk_size_bytes(0)).starts_with("max_disk_size_bytes must be from 1 to"));
@@ -39,11 +36,7 @@ fn options_out_of_range_are_named() {
 
 #[test]
 fn the_last_setting_of_an_option_counts() {
-    let cache = Cache::builder()
-        .max_disk_items(0)
-        .max_disk_items(1)
-        .open(":memory:", "1.0.0")
-        .unwrap();
+    let cache = Cache::builder().max_disk_items(0).max_disk_items(1).open(":memory:", "1.0.0").unwrap();
     cache.put_at("a", "1", 1.0).unwrap();
     cache.put_at("b", "2", 2.0).unwrap();
     assert_eq!(cache.count().unwrap(), 1);
@@ -68,10 +61,7 @@ fn paths_are_checked() {
     assert_eq!(refused(Cache::open("", "1.0.0")), "db_path cannot be empty");
     assert_eq!(refused(Cache::open("a\0b", "1.0.0")), "db_path must not contain U+0000");
     let not_utf8 = OsStr::from_bytes(b"caf\xe9.db");
-    assert_eq!(
-        refused(Cache::open(not_utf8, "1.0.0")),
-        r#"db_path is not valid UTF-8: "caf\xE9.db""#
-    );
+    assert_eq!(refused(Cache::open(not_utf8, "1.0.0")), r#"db_path is not valid UTF-8: "caf\xE9.db""#);
 }
 
 #[test]
@@ -144,12 +134,6 @@ fn errors_travel() {
     let error = Error::Serialize(serde);
     assert!(error.source().is_some());
     assert_eq!((error.code(), error.name()), (16, "DBC_INVALID_ARGUMENT"));
-    let error = Error::Other {
-        code: 4711,
-        message: "from the future".to_owned(),
-    };
-    assert_eq!(
-        (error.code(), error.name(), error.to_string()),
-        (4711, "DBC_UNKNOWN", "from the future".to_owned())
-    );
+    let error = Error::Other { code: 4711, message: "from the future".to_owned() };
+    assert_eq!((error.code(), error.name(), error.to_string()), (4711, "DBC_UNKNOWN", "from the future".to_owned()));
 }

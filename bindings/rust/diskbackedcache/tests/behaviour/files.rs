@@ -10,11 +10,7 @@ use tempfile::tempdir;
 
 /// What the sqlite3 shell answers.
 fn sqlite3(path: &Path, sql: &str) -> String {
-    let output = Command::new("sqlite3")
-        .arg(path)
-        .arg(sql)
-        .output()
-        .expect("the sqlite3 shell");
+    let output = Command::new("sqlite3").arg(path).arg(sql).output().expect("the sqlite3 shell");
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap()
 }
@@ -36,10 +32,7 @@ fn items_survive() {
 fn items_of_another_schema_version_are_gone() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("cache.db");
-    TypedCache::<Vec<u32>>::open(&path, "1.0.0")
-        .unwrap()
-        .put("key", vec![1])
-        .unwrap();
+    TypedCache::<Vec<u32>>::open(&path, "1.0.0").unwrap().put("key", vec![1]).unwrap();
     let cache = TypedCache::<Vec<u32>>::open(&path, "2.0.0").unwrap();
     assert!(cache.get("key").unwrap().is_none());
     assert_eq!((cache.count().unwrap(), cache.stats().unwrap().discarded), (0, 1));
@@ -53,10 +46,7 @@ fn anyone_may_look_in() {
     cache.put_at("key", vec!["ü".to_owned()], 1000.5).unwrap();
     cache.flush().unwrap();
     assert_eq!(
-        sqlite3(
-            &path,
-            "select key, value, typeof(value), timestamp, schema_version, size from cache"
-        ),
+        sqlite3(&path, "select key, value, typeof(value), timestamp, schema_version, size from cache"),
         "key|[\"ü\"]|text|1000.5|1.2.3|6\n"
     );
 }
@@ -88,16 +78,11 @@ fn a_damaged_file() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("cache.db");
     fs::write(&path, "no database at all").unwrap();
-    let error = Cache::builder()
-        .on_corrupt(OnCorrupt::Fail)
-        .open(&path, "1.0.0")
-        .unwrap_err();
+    let error = Cache::builder().on_corrupt(OnCorrupt::Fail).open(&path, "1.0.0").unwrap_err();
     assert!(matches!(error, Error::Corrupt(_)), "{error:?}");
     assert_eq!(fs::read(&path).unwrap(), b"no database at all");
     Cache::open(&path, "1.0.0").unwrap().put("key", "value").unwrap();
-    let aside = fs::read_dir(folder.path())
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let aside = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     assert_eq!(aside.filter(|name| name.contains(".corrupt-")).count(), 1);
 }
 
@@ -126,10 +111,7 @@ fn a_newer_format() {
 fn a_file_that_others_keep_busy() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("cache.db");
-    let cache = Cache::builder()
-        .busy_timeout_seconds(0.05)
-        .open(&path, "1.0.0")
-        .unwrap();
+    let cache = Cache::builder().busy_timeout_seconds(0.05).open(&path, "1.0.0").unwrap();
     cache.put("key", "before").unwrap();
     let mut shell = Command::new("sqlite3")
         .arg(&path)
@@ -139,9 +121,7 @@ fn a_file_that_others_keep_busy() {
         .expect("the sqlite3 shell");
     writeln!(shell.stdin.as_mut().unwrap(), "begin immediate; select 'begun';").unwrap();
     let mut line = String::new();
-    BufReader::new(shell.stdout.as_mut().unwrap())
-        .read_line(&mut line)
-        .unwrap();
+    BufReader::new(shell.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
     assert_eq!(line, "begun\n");
     let error = cache.put("key", "after").unwrap_err();
     drop(shell.stdin.take());

@@ -25,10 +25,7 @@ fn closing_while_others_are_inside() {
     for round in 0..10 {
         let path = folder.path().join(format!("{round}.db"));
         let bytes = Cache::builder().max_memory_items(10).open(&path, "1.0.0").unwrap();
-        let typed: TypedCache<u64> = Cache::builder()
-            .max_memory_items(10)
-            .open_typed(&path, "1.0.0")
-            .unwrap();
+        let typed: TypedCache<u64> = Cache::builder().max_memory_items(10).open_typed(&path, "1.0.0").unwrap();
         let barrier = Barrier::new(5);
         let calls = AtomicU64::new(0);
         thread::scope(|scope| {
@@ -70,10 +67,7 @@ fn closing_while_others_are_inside() {
 /// The objects held are those of the library's memory tier, however calls interleave; and nobody sees a value go back.
 #[test]
 fn objects_follow_the_memory_tier() {
-    let cache: TypedCache<u64> = Cache::builder()
-        .max_memory_items(20)
-        .open_typed(":memory:", "1.0.0")
-        .unwrap();
+    let cache: TypedCache<u64> = Cache::builder().max_memory_items(20).open_typed(":memory:", "1.0.0").unwrap();
     let objects: Vec<Vec<Arc<u64>>> = (0..2).map(|_| (0..3000).map(Arc::new).collect()).collect();
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -100,9 +94,7 @@ fn objects_follow_the_memory_tier() {
                 scope.spawn(move || {
                     for (i, object) in objects.iter().enumerate() {
                         // Each writer has keys of its own, so what is under a key only grows.
-                        cache
-                            .put(&(i % 30 * 2 + writer).to_string(), Arc::clone(object))
-                            .unwrap();
+                        cache.put(&(i % 30 * 2 + writer).to_string(), Arc::clone(object)).unwrap();
                     }
                 })
             })
@@ -116,15 +108,8 @@ fn objects_follow_the_memory_tier() {
     });
     // What was dropped last is let go by the next call that writes.
     cache.delete("absent").unwrap();
-    let held = objects
-        .iter()
-        .flatten()
-        .filter(|object| Arc::strong_count(object) > 1)
-        .count() as u64;
-    assert!(
-        held <= cache.stats().unwrap().current_memory_items,
-        "{held} objects are held"
-    );
+    let held = objects.iter().flatten().filter(|object| Arc::strong_count(object) > 1).count() as u64;
+    assert!(held <= cache.stats().unwrap().current_memory_items, "{held} objects are held");
 }
 
 #[test]

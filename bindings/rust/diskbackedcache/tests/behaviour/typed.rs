@@ -19,11 +19,7 @@ struct User {
 }
 
 fn ada() -> User {
-    User {
-        name: "Ada".into(),
-        tags: vec!["math".into(), "Grüße".into()],
-        age: Some(36),
-    }
+    User { name: "Ada".into(), tags: vec!["math".into(), "Grüße".into()], age: Some(36) }
 }
 
 fn users() -> TypedCache<User> {
@@ -38,10 +34,7 @@ fn a_memory_hit_is_the_same_object() {
     for _ in 0..3 {
         assert!(Arc::ptr_eq(&ada, &cache.get("user:1").unwrap().unwrap()));
     }
-    assert!(Arc::ptr_eq(
-        &ada,
-        cache.get_many(["user:1"]).unwrap()[0].as_ref().unwrap()
-    ));
+    assert!(Arc::ptr_eq(&ada, cache.get_many(["user:1"]).unwrap()[0].as_ref().unwrap()));
     assert_eq!(cache.stats().unwrap().memory_hits, 4);
 }
 
@@ -60,20 +53,14 @@ fn a_disk_hit_is_decoded_once() {
 
 #[test]
 fn without_a_memory_tier_everything_is_decoded() {
-    let cache: TypedCache<User> = Cache::builder()
-        .max_memory_items(0)
-        .open_typed(":memory:", "1.0.0")
-        .unwrap();
+    let cache: TypedCache<User> = Cache::builder().max_memory_items(0).open_typed(":memory:", "1.0.0").unwrap();
     let ada = Arc::new(ada());
     cache.put("a", Arc::clone(&ada)).unwrap();
     cache.put_many([("b", Arc::clone(&ada))]).unwrap();
     assert_eq!(Arc::strong_count(&ada), 1);
     let decoded = cache.get("a").unwrap().unwrap();
     assert_eq!((&*decoded, Arc::strong_count(&decoded)), (&*ada, 1));
-    assert_eq!(
-        cache.get_many(["a", "x", "b"]).unwrap(),
-        [Some(Arc::clone(&ada)), None, Some(ada)]
-    );
+    assert_eq!(cache.get_many(["a", "x", "b"]).unwrap(), [Some(Arc::clone(&ada)), None, Some(ada)]);
     assert!(cache.get("x").unwrap().is_none());
     assert!(cache.delete("a").unwrap());
     cache.clear().unwrap();
@@ -82,15 +69,10 @@ fn without_a_memory_tier_everything_is_decoded() {
 
 #[test]
 fn what_leaves_memory_is_let_go() {
-    let cache: TypedCache<User> = Cache::builder()
-        .max_memory_items(2)
-        .open_typed(":memory:", "1.0.0")
-        .unwrap();
+    let cache: TypedCache<User> = Cache::builder().max_memory_items(2).open_typed(":memory:", "1.0.0").unwrap();
     let objects: Vec<Arc<User>> = (0..4).map(|_| Arc::new(ada())).collect();
     for (i, object) in objects.iter().enumerate() {
-        cache
-            .put_at(&format!("user:{i}"), Arc::clone(object), 1000.0 + i as f64)
-            .unwrap();
+        cache.put_at(&format!("user:{i}"), Arc::clone(object), 1000.0 + i as f64).unwrap();
     }
     let counts = || objects.iter().map(Arc::strong_count).collect::<Vec<_>>();
     assert_eq!(counts(), [1, 1, 2, 2]);
@@ -98,9 +80,7 @@ fn what_leaves_memory_is_let_go() {
     assert_eq!(counts(), [1, 1, 1, 2]);
     cache.put_at("user:3", ada(), 1003.0).unwrap();
     assert_eq!(counts(), [1, 1, 1, 1]);
-    cache
-        .put_many_at([("a", Arc::clone(&objects[0])), ("b", Arc::clone(&objects[1]))], 1004.0)
-        .unwrap();
+    cache.put_many_at([("a", Arc::clone(&objects[0])), ("b", Arc::clone(&objects[1]))], 1004.0).unwrap();
     assert_eq!(counts(), [2, 2, 1, 1]);
     cache.clear_memory().unwrap();
     assert_eq!(counts(), [1, 1, 1, 1]);
@@ -114,15 +94,10 @@ fn what_leaves_memory_is_let_go() {
 
 #[test]
 fn what_never_enters_memory_is_not_held() {
-    let cache: TypedCache<String> = Cache::builder()
-        .max_item_size_bytes(10)
-        .open_typed(":memory:", "1")
-        .unwrap();
+    let cache: TypedCache<String> = Cache::builder().max_item_size_bytes(10).open_typed(":memory:", "1").unwrap();
     let large = Arc::new("x".repeat(100));
     cache.put("one", Arc::clone(&large)).unwrap();
-    cache
-        .put_many([("two", Arc::clone(&large)), ("three", Arc::clone(&large))])
-        .unwrap();
+    cache.put_many([("two", Arc::clone(&large)), ("three", Arc::clone(&large))]).unwrap();
     assert_eq!(Arc::strong_count(&large), 1);
     assert_eq!(cache.get("one").unwrap().unwrap(), large);
     assert_eq!(Arc::strong_count(&cache.get("one").unwrap().unwrap()), 1);
@@ -132,9 +107,7 @@ fn what_never_enters_memory_is_not_held() {
 fn of_a_key_that_comes_twice_the_later_object_stays() {
     let cache = TypedCache::<u32>::open(":memory:", "1.0.0").unwrap();
     let objects = [1, 2].map(Arc::new);
-    cache
-        .put_many(objects.iter().map(|object| ("key", Arc::clone(object))))
-        .unwrap();
+    cache.put_many(objects.iter().map(|object| ("key", Arc::clone(object)))).unwrap();
     assert!(Arc::ptr_eq(&objects[1], &cache.get("key").unwrap().unwrap()));
     assert_eq!(Arc::strong_count(&objects[0]), 1);
 }
@@ -151,11 +124,8 @@ fn a_replaced_object_is_not_returned() {
 
 #[test]
 fn expiry() {
-    let cache: TypedCache<u32> = Cache::builder()
-        .memory_ttl_seconds(10.0)
-        .disk_ttl_seconds(20.0)
-        .open_typed(":memory:", "1.0.0")
-        .unwrap();
+    let cache: TypedCache<u32> =
+        Cache::builder().memory_ttl_seconds(10.0).disk_ttl_seconds(20.0).open_typed(":memory:", "1.0.0").unwrap();
     let object = Arc::new(1);
     cache.put_at("key", Arc::clone(&object), 1000.0).unwrap();
     assert!(cache.exists_at("key", 1020.0).unwrap());
@@ -177,18 +147,13 @@ fn a_value_that_does_not_decode_is_discarded() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("cache.db");
     let bytes = Cache::open(&path, "1.0.0").unwrap();
-    bytes
-        .put_many([("a", "no JSON"), ("b", "{\"name\": 1}"), ("c", "")])
-        .unwrap();
+    bytes.put_many([("a", "no JSON"), ("b", "{\"name\": 1}"), ("c", "")]).unwrap();
     bytes.put("d", [0xff]).unwrap();
     let cache = TypedCache::<User>::open(&path, "1.0.0").unwrap();
     assert!(cache.get("a").unwrap().is_none());
     assert_eq!(cache.get_many(["b", "c", "d"]).unwrap(), [None, None, None]);
     let stats = cache.stats().unwrap();
-    assert_eq!(
-        (stats.misses, stats.discarded, stats.memory_hits, stats.disk_hits),
-        (4, 4, 0, 0)
-    );
+    assert_eq!((stats.misses, stats.discarded, stats.memory_hits, stats.disk_hits), (4, 4, 0, 0));
     assert_eq!((bytes.count().unwrap(), stats.total_gets), (0, 4));
 }
 
@@ -236,10 +201,7 @@ fn a_serializer_that_fails_changes_nothing() {
     // What JSON has no room for.
     let maps = TypedCache::<std::collections::BTreeMap<Vec<u8>, u8>>::open(":memory:", "1.0.0").unwrap();
     assert!(matches!(
-        maps.put(
-            "key",
-            [(vec![1], 2)].into_iter().collect::<std::collections::BTreeMap<_, _>>()
-        ),
+        maps.put("key", [(vec![1], 2)].into_iter().collect::<std::collections::BTreeMap<_, _>>()),
         Err(Error::Serialize(_))
     ));
 }
@@ -273,10 +235,7 @@ fn a_deserializer_that_panics_leaves_the_item() {
 
 #[test]
 fn bad_keys_and_too_large_values_change_nothing() {
-    let cache: TypedCache<String> = Cache::builder()
-        .max_disk_size_bytes(100)
-        .open_typed(":memory:", "1")
-        .unwrap();
+    let cache: TypedCache<String> = Cache::builder().max_disk_size_bytes(100).open_typed(":memory:", "1").unwrap();
     let kept = Arc::new("kept".to_owned());
     cache.put("key", Arc::clone(&kept)).unwrap();
     assert_eq!(refused(cache.put("", "x".to_owned())), "Key cannot be empty");
@@ -284,10 +243,7 @@ fn bad_keys_and_too_large_values_change_nothing() {
     assert_eq!(refused(cache.get_many(["key", ""])), "item 1: Key cannot be empty");
     assert!(refused(cache.put("key", "x".repeat(100))).starts_with("Item size (102 bytes) exceeds"));
     assert!(refused(cache.put_many([("key", "x".repeat(100))])).starts_with("item 0: Item size (102 bytes)"));
-    assert_eq!(
-        refused(cache.put_at("key", "x".to_owned(), f64::NAN)),
-        "timestamp must be finite"
-    );
+    assert_eq!(refused(cache.put_at("key", "x".to_owned(), f64::NAN)), "timestamp must be finite");
     assert!(Arc::ptr_eq(&kept, &cache.get("key").unwrap().unwrap()));
     assert_eq!(cache.count().unwrap(), 1);
 }
@@ -330,22 +286,14 @@ impl<'de> Deserialize<'de> for Counted {
 #[test]
 fn objects_are_dropped_each_once_and_may_use_a_cache_then() {
     let other = Arc::new(TypedCache::<u32>::open(":memory:", "1.0.0").unwrap());
-    let cache: TypedCache<Counted> = Cache::builder()
-        .max_memory_items(10)
-        .open_typed(":memory:", "1.0.0")
-        .unwrap();
+    let cache: TypedCache<Counted> = Cache::builder().max_memory_items(10).open_typed(":memory:", "1.0.0").unwrap();
     for i in 0..100 {
         cache.put(&format!("{}", i % 30), Counted::new(&other)).unwrap();
         cache.get(&format!("{}", i * 7 % 30)).unwrap();
-        cache
-            .put_many((0..3).map(|j| (format!("{}", (i + j) % 30), Counted::new(&other))))
-            .unwrap();
+        cache.put_many((0..3).map(|j| (format!("{}", (i + j) % 30), Counted::new(&other)))).unwrap();
         assert!(ALIVE.load(Ordering::Relaxed) <= 10);
     }
-    assert_eq!(
-        ALIVE.load(Ordering::Relaxed) as u64,
-        cache.stats().unwrap().current_memory_items
-    );
+    assert_eq!(ALIVE.load(Ordering::Relaxed) as u64, cache.stats().unwrap().current_memory_items);
     drop(cache);
     assert_eq!(ALIVE.load(Ordering::Relaxed), 0);
     assert_eq!(*other.get("dropped").unwrap().unwrap(), 1);
@@ -360,11 +308,7 @@ fn many_types_come_back_as_they_were() {
         Path(Vec<(i64, u64)>),
     }
     let cache = TypedCache::<Shape>::open(":memory:", "1.0.0").unwrap();
-    let shapes = [
-        Shape::Point,
-        Shape::Circle { radius: 0.1 + 0.2 },
-        Shape::Path(vec![(i64::MIN, u64::MAX)]),
-    ];
+    let shapes = [Shape::Point, Shape::Circle { radius: 0.1 + 0.2 }, Shape::Path(vec![(i64::MIN, u64::MAX)])];
     for (i, shape) in shapes.into_iter().enumerate() {
         let key = i.to_string();
         let shape = Arc::new(shape);
