@@ -34,10 +34,14 @@ setup-python:
 setup-binding:
 	@tests/tools/setup.sh binding
 
+.PHONY: setup-rust
+setup-rust:
+	@tests/tools/setup.sh rust
+
 demo: setup-binding
 	@$(PYTHON) bindings/python/examples/demo.py
 
-test: setup-binding all
+test: setup-binding setup-rust all
 	@$(PYTHON) $(RUN_TESTS) $(RELEASE)
 
 # Nothing left out: every call that can fail, thousands of power cuts, hundreds of kills. About an hour.

@@ -7,6 +7,8 @@ SUITES. A suite that ran no test has failed. The last line is "N passed, N faile
 import argparse
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -68,6 +70,16 @@ def plain(code, output, report):
     return Outcome(int(code == 0), int(code != 0), 0)
 
 
+def libtest(code, output, report):
+    """What cargo prints: a line "test result: ..." for each program and for the doc tests. Other commands are one test."""
+    if code == 0 and output.startswith("SKIPPED"):
+        return Outcome(0, 0, 1)
+    results = re.findall(r"^test result: .*?(\d+) passed; (\d+) failed; (\d+) ignored", output, flags=re.MULTILINE)
+    if not results:
+        return plain(code, output, report)
+    return with_exit_code(code, Outcome(*(sum(map(int, column)) for column in zip(*results))))
+
+
 def with_exit_code(code, outcome):
     """A run that fails without naming a failed test (a crash at exit, a leak) has failed once."""
     return outcome._replace(failed=1) if code != 0 and outcome.failed == 0 else outcome
@@ -108,6 +120,46 @@ def pytest(folder):
     return runs
 
 
+def lacking(name, what):
+    """In place of runs for which the machine has not what they need: skipped, but never where all has to be tested."""
+    print(f"   SKIPPED: {what}" if os.environ.get("CI") != "true" else f"   missing: {what}", file=sys.stderr)
+    message = f"print('SKIPPED: ' + {what!r}); raise SystemExit({os.environ.get('CI') == 'true'})"
+    return Run(name, [sys.executable, "-c", message], None)
+
+
+def cargo(build, reports):
+    """The Rust binding: with the library that was just built, and its lowest crate also with the source compiled in."""
+    workspace = ROOT / "bindings" / "rust"
+    least = re.search(r'^rust-version = "(\d+)\.(\d+)"', (workspace / "Cargo.toml").read_text(), flags=re.MULTILINE)
+    present = shutil.which("cargo") and subprocess.run(["cargo", "--version"], stdout=subprocess.PIPE, text=True).stdout
+    version = re.match(r"cargo (\d+)\.(\d+)", present or "")
+    if not version or tuple(map(int, version.groups())) < tuple(map(int, least.groups())):
+        yield lacking("cargo test", f"cargo {'.'.join(least.groups())} or later (tests/tools/setup.sh rust)")
+        return
+
+    def run(name, command, *arguments, source=False, **variables):
+        settings = {
+            "CARGO_TARGET_DIR": ROOT / "build" / ("cargo-source" if source else "cargo"),
+            "DBC_SYS": "source" if source else "pkg-config",
+            "PKG_CONFIG_PATH": build / "meson-uninstalled",
+            "LD_LIBRARY_PATH": build / "src",
+            **variables,
+        }
+        environment = [f"{variable}={value}" for variable, value in settings.items()]
+        manifest = f"--manifest-path={workspace / 'Cargo.toml'}"
+        return Run(name, ["env", *environment, "cargo", command, manifest, *arguments], None)
+
+    yield run("cargo test", "test", "--locked", "--workspace", "--quiet", "--no-fail-fast")
+    features = ["--features", "buildtime-bindgen"] if any(Path("/usr").glob("lib*/**/libclang*.so*")) else []
+    if not features:
+        yield lacking("committed declarations", "libclang, to generate the Rust declarations of dbc.h anew")
+    sys_crate = ["-p", "diskbackedcache-sys", *features]
+    yield run("cargo test (core from source)", "test", "--locked", *sys_crate, "--quiet", source=True)
+    yield run("cargo clippy", "clippy", "--locked", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings")
+    yield run("cargo fmt", "fmt", "--all", "--check")
+    yield run("cargo doc", "doc", "--locked", "--no-deps", "--quiet", RUSTDOCFLAGS="-D warnings")
+
+
 def hello(build, reports):
     yield Run("examples/c/hello (first run)", [build / "tests" / "hello"], None)
     yield Run("examples/c/hello (second run)", [build / "tests" / "hello"], None)
@@ -130,6 +182,7 @@ SUITES = [
     Suite("abi", "C", pytest("tests/abi"), junit, native=False, live=True),
     Suite("python", "Python", pytest("tests/python"), junit, native=False, live=True),
     Suite("interop", "all", pytest("tests/interop"), junit, native=False, live=True),
+    Suite("rust", "Rust", cargo, libtest, native=False, live=False),
     Suite("steps", "plan", steps, plain, native=False, live=False),
 ]
 
@@ -179,7 +232,7 @@ def run_suite(suite, build, environment):
                 + (f", {outcome.skipped} skipped" if outcome.skipped else "")
             )
             print(f"   {run.name:40} {told}  ({time.monotonic() - began:.1f} s)", flush=True)
-    if total.passed + total.failed == 0:
+    if sum(total) == 0:
         print("   no test was run: that is a failure")
         total = total._replace(failed=1)
     return total

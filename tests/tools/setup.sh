@@ -4,10 +4,12 @@
 #   tests/tools/setup.sh core     compilers, meson, SQLite, xxHash, GoogleTest, JSON, the sqlite3 shell
 #   tests/tools/setup.sh python   also a virtual environment in build/venv with the packages of the tests
 #   tests/tools/setup.sh binding  also the Python binding in it, again whenever its sources or the core's have changed
+#   tests/tools/setup.sh rust     a Rust toolchain alone (setup_rust.sh)
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 wanted=${1:-core}
+[ "$wanted" != rust ] || exec tests/tools/setup_rust.sh
 venv=build/venv
 requirements=tests/python-requirements.txt
 

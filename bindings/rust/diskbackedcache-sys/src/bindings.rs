@@ -89,7 +89,7 @@ pub const DBC_LOG_TRACE: dbc_log_level = 5;
 pub const DBC_LOG_DEBUG: dbc_log_level = 10;
 #[doc = " opening, closing, the first disk eviction, items discarded on open"]
 pub const DBC_LOG_INFO: dbc_log_level = 20;
-#[doc = " a file moved aside, a checksum that fails, work in the background that failed"]
+#[doc = " a file moved aside, nothing to share through, a checksum that fails, work in the background that failed"]
 pub const DBC_LOG_WARNING: dbc_log_level = 30;
 #[doc = " nothing yet"]
 pub const DBC_LOG_ERROR: dbc_log_level = 40;
@@ -168,7 +168,7 @@ unsafe extern "C" {
         context: *mut ::core::ffi::c_void,
         finalizer: dbc_finalizer,
     ) -> dbc_status;
-    #[doc = " Opens the cache in the SQLite file at `path` (UTF-8, zero-terminated), creating it and missing parent directories;\n \":memory:\" keeps the disk tier in RAM, for this handle alone. Beside the file live `<path>-wal`, `<path>-shm` (SQLite's)\n and `<path>-dbc` (what processes share; never delete it while the cache is in use).\n\n `schema_version` (zero-terminated, 1 to 64 bytes) says which shape of object the values encode: items stored under\n another one are removed on open and never returned. Limits are enforced on what the file holds. `options` NULL means all\n defaults; they are copied, and may be freed at once. Any number of handles, in any number of processes, may use one file.\n\n On DBC_OK `*cache` is a handle to be freed with dbc_free. Errors: DBC_INVALID_ARGUMENT, DBC_IO, DBC_FULL, DBC_BUSY,\n DBC_CORRUPT, DBC_VERSION, DBC_FOREIGN, DBC_NO_MEMORY."]
+    #[doc = " Opens the cache in the SQLite file at `path` (UTF-8, zero-terminated), creating it and missing parent directories;\n \":memory:\" keeps the disk tier in RAM, for this handle alone. Beside the file live `<path>-wal`, `<path>-shm` (SQLite's)\n and `<path>-dbc` (what processes share; never delete it while the cache is in use). Where that one cannot be had (network\n file system, no permission), the handle goes on without it, slower, and says so with a WARNING; processes with and without\n it cannot use the file at the same time, and get DBC_BUSY. A file that may not be written is DBC_IO.\n\n `schema_version` (zero-terminated, 1 to 64 bytes) says which shape of object the values encode: items stored under\n another one are removed on open and never returned. Limits are enforced on what the file holds. `options` NULL means all\n defaults; they are copied, and may be freed at once. Any number of handles, in any number of processes, may use one file.\n\n On DBC_OK `*cache` is a handle to be freed with dbc_free. Errors: DBC_INVALID_ARGUMENT, DBC_IO, DBC_FULL, DBC_BUSY,\n DBC_CORRUPT, DBC_VERSION, DBC_FOREIGN, DBC_NO_MEMORY."]
     pub fn dbc_open(
         path: *const ::core::ffi::c_char,
         schema_version: *const ::core::ffi::c_char,
