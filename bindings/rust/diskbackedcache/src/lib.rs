@@ -76,3 +76,8 @@ pub fn library_version() -> &'static str {
     let text = unsafe { std::ffi::CStr::from_ptr(diskbackedcache_sys::dbc_version_text()) };
     text.to_str().unwrap_or_default()
 }
+
+/// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,4 +1,4 @@
-//! A million gets and puts, and memory stays flat.
+//! A million puts, millions of gets, and memory stays flat.
 
 use std::fs;
 use std::sync::Arc;
@@ -8,8 +8,8 @@ use diskbackedcache::{Cache, TypedCache};
 const MILLION: usize = 1_000_000;
 const BATCH: usize = 1000;
 const KEYS: usize = 5000;
-/// What allocators and SQLite's caches may take more. A leak of 16 bytes a call would be twice that.
-const TOLERATED_BYTES: usize = 8 << 20;
+/// What allocators and SQLite's caches may take more. A leak of 16 bytes an item would be twice that.
+const TOLERATED_BYTES: usize = 4 << 20;
 
 fn resident_bytes() -> usize {
     let status = fs::read_to_string("/proc/self/status").unwrap();
@@ -43,10 +43,10 @@ fn memory_stays_flat() {
         Cache::builder().max_memory_items(1000).open_typed(folder.path().join("typed.db"), "1.0.0").unwrap();
     let keys: Vec<String> = (0..KEYS).map(key).collect();
 
-    stays_flat("put_many of bytes", MILLION / BATCH, |round| {
+    stays_flat("put_many of bytes", MILLION / BATCH / 2, |round| {
         bytes.put_many((0..BATCH).map(|i| (&keys[(round * BATCH + i) % KEYS], [7; 100]))).unwrap();
     });
-    stays_flat("put_many of objects", MILLION / BATCH, |round| {
+    stays_flat("put_many of objects", MILLION / BATCH / 2, |round| {
         typed.put_many((0..BATCH).map(|i| (&keys[(round * BATCH + i) % KEYS], "x".repeat(50)))).unwrap();
     });
     let last: Vec<&String> = (KEYS - 1000..KEYS).map(|i| &keys[i]).collect();
