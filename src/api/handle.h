@@ -48,6 +48,8 @@ struct dbc_cache {
     return *present;
   }
   void close();
+  // For sessions that take the present one's place; the caller tells that one.
+  void keep_log_level(int level) { log_level_.store(level); }
 
   std::atomic<uint64_t> magic{kAlive};  // tells a handle from memory that is none, as far as that can be told
 
@@ -58,6 +60,7 @@ struct dbc_cache {
 
   const dbc::CacheOptions cache_options_;
   const dbc::StoreOptions store_options_;
+  std::atomic<int> log_level_;  // instead of the one in cache_options_
   std::atomic<bool> closed_{false};
   std::atomic<dbc::Session *> session_;
   // Sessions of this process that were replaced. Calls may be inside of them still, so they are closed with the handle.

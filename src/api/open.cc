@@ -36,7 +36,10 @@ Session::Session(const CacheOptions &cache_options, const StoreOptions &store_op
 }  // namespace dbc
 
 dbc_cache::dbc_cache(const dbc::CacheOptions &cache_options, const dbc::StoreOptions &store_options)
-    : cache_options_(cache_options), store_options_(store_options), session_(open_session().release()) {}
+    : cache_options_(cache_options),
+      store_options_(store_options),
+      log_level_(cache_options.log_level),
+      session_(open_session().release()) {}
 
 dbc_cache::~dbc_cache() {
   // A parent's session is not touched in a child, not even to free it: its locks may be held by threads that are not here.
@@ -48,13 +51,15 @@ dbc_cache::~dbc_cache() {
 }
 
 std::unique_ptr<dbc::Session> dbc_cache::open_session() const {
+  dbc::CacheOptions cache_options = cache_options_;
+  cache_options.log_level = log_level_.load();
   try {
-    return std::make_unique<dbc::Session>(cache_options_, store_options_);
+    return std::make_unique<dbc::Session>(cache_options, store_options_);
   } catch (const dbc::Error &error) {
     if (error.status() != dbc::Status::kCorrupt || store_options_.fail_on_corrupt) throw;
   }
   // The damage showed only when the file was put to use. It is noted, and this time the file is moved aside.
-  return std::make_unique<dbc::Session>(cache_options_, store_options_);
+  return std::make_unique<dbc::Session>(cache_options, store_options_);
 }
 
 // Several threads may come here at the same time; the first wins, and the sessions of the others end as they came. No lock is
@@ -77,6 +82,7 @@ dbc::Session *dbc_cache::replace_session() {
       continue;
     }
     present = fresh.release();
+    present->cache.set_log_level(log_level_.load());  // set meanwhile, perhaps, on the old session alone
     if (old->of_this_process()) replaced_.emplace_back(old);
     lock.unlock();
     no_fork.reset();
@@ -160,6 +166,7 @@ dbc_status dbc_set_log_level(dbc_cache *cache, int level) {
     if (level < 0 || level > DBC_LOG_OFF) {
       dbc::refuse("log_level must be from 0 to " + std::to_string(DBC_LOG_OFF) + ", got " + std::to_string(level));
     }
+    cache->keep_log_level(level);
     c.set_log_level(level);
     return dbc::Status::kOk;
   });

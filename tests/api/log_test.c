@@ -1,5 +1,7 @@
 // Logging: the forms that users grep for, levels, who is called when, and the life of the callback's context.
 #include <pthread.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "support.h"
 
@@ -257,6 +259,25 @@ TEST(a_key_cannot_forge_a_line) {
   for (int i = 0; i < log->count; ++i) CHECK(strchr(log->lines[i], '\n') == NULL);
   put(cache, "%s%n%d", "v");
   CHECK(lines_with(log, DBC_LOG_TRACE, "put(key='%s%n%d')") > 0);
+  dbc_free(cache);
+  free(log);
+}
+
+TEST(a_level_that_was_set_counts_after_a_fork) {
+  struct log *log = new_log();
+  dbc_cache *cache = open_with(PATH, "1", with_log(dbc_options_new(), log, DBC_LOG_OFF));
+  CHECK(dbc_set_log_level(cache, DBC_LOG_TRACE) == DBC_OK);
+  fflush(stdout);
+  pid_t child = fork();
+  if (child == 0) {
+    CHECK(gets(cache, "k", NULL)), LOGGED("get(key='k')");
+    CHECK(dbc_set_log_level(cache, DBC_LOG_OFF) == DBC_OK);
+    CHECK(gets(cache, "k", NULL) && log->count == 0);
+    dbc_free(cache);
+    _exit(0);
+  }
+  int status = 0;
+  CHECK(child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
   dbc_free(cache);
   free(log);
 }
