@@ -15,7 +15,7 @@
 //! shard. Under neither does foreign code run: no call of the library, and no object is dropped.
 
 use std::collections::HashMap;
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
 use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -29,6 +29,34 @@ const SHARDS: usize = 64;
 const REMEMBERED: usize = 4096;
 /// How many versions are fetched at once.
 const REPORT_SIZE: usize = 256;
+
+/// For numbers that are hashes already.
+#[derive(Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("only for u64");
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// By the hash of the key.
+type ByHash<V> = HashMap<u64, V, BuildHasherDefault<AsItIs>>;
+type ByVersion<V> = HashMap<u64, V, RandomState>;
+
+/// A key as it is known here: by its hash alone. Should two keys ever have the same, each takes the other's place, which
+/// costs time and never truth: the library compares the version held with that of the very key, and no two items have
+/// the same version.
+#[derive(Clone, Copy)]
+pub(crate) struct Hash(u64);
 
 pub(crate) struct Held<T> {
     pub(crate) version: u64,
@@ -44,15 +72,15 @@ impl<T> Clone for Held<T> {
 
 /// What is held of some of the keys. On cache lines of its own, so that readers of one do not slow down another's.
 #[repr(align(128))]
-struct Shard<T>(RwLock<HashMap<Arc<str>, Held<T>, RandomState>>);
+struct Shard<T>(RwLock<ByHash<Held<T>>>);
 
 impl<T> Shard<T> {
     // Nothing that can panic runs under the lock, so what is in there is whole.
-    fn read(&self) -> RwLockReadGuard<'_, HashMap<Arc<str>, Held<T>, RandomState>> {
+    fn read(&self) -> RwLockReadGuard<'_, ByHash<Held<T>>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, HashMap<Arc<str>, Held<T>, RandomState>> {
+    fn write(&self) -> RwLockWriteGuard<'_, ByHash<Held<T>>> {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -61,11 +89,11 @@ impl<T> Shard<T> {
 #[derive(Default)]
 struct Ledger {
     /// The key of each version that is held.
-    keys: HashMap<u64, Arc<str>, RandomState>,
+    keys: ByVersion<Hash>,
     /// Version -> the report that dropped it, lately.
-    recent: HashMap<u64, u64, RandomState>,
+    recent: ByVersion<u64>,
     /// The same, one generation earlier.
-    older: HashMap<u64, u64, RandomState>,
+    older: ByVersion<u64>,
     /// How many versions a generation is for, beyond REMEMBERED.
     extra_room: usize,
     /// The last report of which something may no longer be remembered.
@@ -75,7 +103,7 @@ struct Ledger {
 impl Ledger {
     /// May something be stored for that version, by a call that began at that report?
     fn admits(&self, version: u64, since: u64) -> bool {
-        let last_dropped = |reports: &HashMap<u64, u64, RandomState>| reports.get(&version).copied().unwrap_or(0);
+        let last_dropped = |reports: &ByVersion<u64>| reports.get(&version).copied().unwrap_or(0);
         since >= self.forgotten && last_dropped(&self.recent).max(last_dropped(&self.older)) <= since
     }
 
@@ -105,9 +133,13 @@ impl<T> Objects<T> {
         }
     }
 
-    fn shard(&self, key: &str) -> &Shard<T> {
+    pub(crate) fn hash(&self, key: &str) -> Hash {
+        Hash(self.hasher.hash_one(key))
+    }
+
+    fn shard(&self, key: Hash) -> &Shard<T> {
         // Bits that the tables in the shards do not go by.
-        &self.shards[(self.hasher.hash_one(key) >> 32) as usize % SHARDS]
+        &self.shards[(key.0 >> 32) as usize % SHARDS]
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
@@ -119,13 +151,13 @@ impl<T> Objects<T> {
         self.reports.load(Ordering::Acquire)
     }
 
-    pub(crate) fn find(&self, key: &str) -> Option<Held<T>> {
-        self.shard(key).read().get(key).cloned()
+    pub(crate) fn find(&self, key: Hash) -> Option<Held<T>> {
+        self.shard(key).read().get(&key.0).cloned()
     }
 
     /// Holds an object for a version that the library gave in a call which began at report number `since`. Returns the
     /// object that stands for this version from now on: the one already held, if there is one.
-    pub(crate) fn store(&self, key: &str, version: u64, object: Arc<T>, since: u64) -> Arc<T> {
+    pub(crate) fn store(&self, key: Hash, version: u64, object: Arc<T>, since: u64) -> Arc<T> {
         let mut ledger = self.ledger();
         let (object, gone) = self.store_locked(&mut ledger, key, version, object, since);
         drop(ledger);
@@ -137,14 +169,14 @@ impl<T> Objects<T> {
     fn store_locked(
         &self,
         ledger: &mut Ledger,
-        key: &str,
+        key: Hash,
         version: u64,
         object: Arc<T>,
         since: u64,
     ) -> (Arc<T>, Option<Arc<T>>) {
         let mut shard = self.shard(key).write();
         let mut gone = None;
-        if let Some(present) = shard.get(key) {
+        if let Some(present) = shard.get(&key.0) {
             if present.version == version {
                 return (Arc::clone(&present.object), Some(object));
             }
@@ -152,12 +184,11 @@ impl<T> Objects<T> {
                 return (object, None);
             }
             ledger.keys.remove(&present.version);
-            gone = shard.remove(key).map(|held| held.object);
+            gone = shard.remove(&key.0).map(|held| held.object);
         }
         if ledger.admits(version, since) {
-            let key: Arc<str> = key.into();
-            ledger.keys.insert(version, Arc::clone(&key));
-            shard.insert(key, Held { version, object: Arc::clone(&object) });
+            ledger.keys.insert(version, key);
+            shard.insert(key.0, Held { version, object: Arc::clone(&object) });
         }
         (object, gone)
     }
@@ -171,20 +202,20 @@ impl<T> Objects<T> {
     }
 
     /// Lets an object go that the library no longer knows.
-    pub(crate) fn forget(&self, key: &str, version: u64) {
+    pub(crate) fn forget(&self, key: Hash, version: u64) {
         let mut ledger = self.ledger();
         let gone = self.take(&mut ledger, key, version);
         drop(ledger);
         drop(gone);
     }
 
-    fn take(&self, ledger: &mut Ledger, key: &str, version: u64) -> Option<Held<T>> {
+    fn take(&self, ledger: &mut Ledger, key: Hash, version: u64) -> Option<Held<T>> {
         let mut shard = self.shard(key).write();
-        if shard.get(key)?.version != version {
+        if shard.get(&key.0)?.version != version {
             return None;
         }
         ledger.keys.remove(&version);
-        shard.remove(key)
+        shard.remove(&key.0)
     }
 
     /// Fetches what was dropped, and lets those objects go.
@@ -211,8 +242,8 @@ impl<T> Objects<T> {
         self.reports.store(report, Ordering::Release);
         for &version in versions {
             ledger.recent.insert(version, report);
-            if let Some(key) = ledger.keys.get(&version).cloned() {
-                gone.extend(self.take(&mut ledger, &key, version));
+            if let Some(key) = ledger.keys.get(&version).copied() {
+                gone.extend(self.take(&mut ledger, key, version));
             }
         }
         ledger.end_generation_if_full();
@@ -247,11 +278,11 @@ pub(crate) struct Batch<'a, T> {
 }
 
 impl<T> Batch<'_, T> {
-    pub(crate) fn store(&self, items: impl Iterator<Item = (impl AsRef<str>, u64, Arc<T>)>) {
+    pub(crate) fn store(&self, items: impl Iterator<Item = (Hash, u64, Arc<T>)>) {
         let mut gone = Vec::new();
         let mut ledger = self.objects.ledger();
         for (key, version, object) in items {
-            gone.push(self.objects.store_locked(&mut ledger, key.as_ref(), version, object, self.since));
+            gone.push(self.objects.store_locked(&mut ledger, key, version, object, self.since));
         }
         drop(ledger);
         drop(gone);
@@ -269,14 +300,14 @@ mod tests {
     use super::*;
 
     fn held(objects: &Objects<&'static str>, key: &str) -> Option<&'static str> {
-        objects.find(key).map(|held| *held.object)
+        objects.find(objects.hash(key)).map(|held| *held.object)
     }
 
     #[test]
     fn what_is_stored_is_found_until_it_is_dropped() {
         let objects = Objects::new();
-        objects.store("a", 1, Arc::new("one"), objects.reports());
-        objects.store("b", 2, Arc::new("two"), objects.reports());
+        objects.store(objects.hash("a"), 1, Arc::new("one"), objects.reports());
+        objects.store(objects.hash("b"), 2, Arc::new("two"), objects.reports());
         objects.report(&[1]);
         assert_eq!((held(&objects, "a"), held(&objects, "b")), (None, Some("two")));
         assert_eq!(objects.counts(), (1, 1));
@@ -285,8 +316,8 @@ mod tests {
     #[test]
     fn one_version_has_one_object() {
         let objects = Objects::new();
-        let first = objects.store("a", 1, Arc::new("first"), 0);
-        let second = objects.store("a", 1, Arc::new("second"), 0);
+        let first = objects.store(objects.hash("a"), 1, Arc::new("first"), 0);
+        let second = objects.store(objects.hash("a"), 1, Arc::new("second"), 0);
         assert!(Arc::ptr_eq(&first, &second));
         assert_eq!(objects.counts(), (1, 1));
     }
@@ -294,10 +325,10 @@ mod tests {
     #[test]
     fn the_later_version_stays() {
         let objects = Objects::new();
-        objects.store("a", 2, Arc::new("later"), 0);
-        assert_eq!(*objects.store("a", 1, Arc::new("earlier"), 0), "earlier");
+        objects.store(objects.hash("a"), 2, Arc::new("later"), 0);
+        assert_eq!(*objects.store(objects.hash("a"), 1, Arc::new("earlier"), 0), "earlier");
         assert_eq!(held(&objects, "a"), Some("later"));
-        objects.store("a", 3, Arc::new("last"), 0);
+        objects.store(objects.hash("a"), 3, Arc::new("last"), 0);
         assert_eq!(held(&objects, "a"), Some("last"));
         objects.report(&[2]); // of what was replaced: says nothing about the present one
         assert_eq!(held(&objects, "a"), Some("last"));
@@ -309,9 +340,9 @@ mod tests {
         let objects = Objects::new();
         let since = objects.reports();
         objects.report(&[1]);
-        objects.store("a", 1, Arc::new("too late"), since);
+        objects.store(objects.hash("a"), 1, Arc::new("too late"), since);
         assert_eq!(held(&objects, "a"), None);
-        objects.store("a", 1, Arc::new("brought back"), objects.reports());
+        objects.store(objects.hash("a"), 1, Arc::new("brought back"), objects.reports());
         assert_eq!(held(&objects, "a"), Some("brought back"));
     }
 
@@ -325,7 +356,7 @@ mod tests {
             objects.report(half);
         }
         assert!(!objects.ledger().recent.contains_key(&1) && !objects.ledger().older.contains_key(&1));
-        objects.store("a", 1, Arc::new("too late"), since);
+        objects.store(objects.hash("a"), 1, Arc::new("too late"), since);
         assert_eq!(held(&objects, "a"), None);
     }
 
@@ -337,7 +368,7 @@ mod tests {
         for report in versions[1..].chunks(REPORT_SIZE) {
             objects.report(report);
         }
-        batch.store(versions.iter().map(|version| (version.to_string(), *version, Arc::new("object"))));
+        batch.store(versions.iter().map(|version| (objects.hash(&version.to_string()), *version, Arc::new("object"))));
         drop(batch);
         assert_eq!(objects.counts(), (1, 1));
         assert_eq!(held(&objects, "1"), Some("object"));
@@ -355,19 +386,32 @@ mod tests {
     }
 
     #[test]
+    fn keys_with_the_same_hash_take_turns() {
+        let objects = Objects::new();
+        let same = objects.hash("a");
+        objects.store(same, 1, Arc::new("of one key"), 0);
+        objects.store(same, 2, Arc::new("of another"), 0);
+        objects.report(&[1]);
+        assert_eq!(held(&objects, "a"), Some("of another"));
+        assert_eq!(objects.counts(), (1, 1));
+        objects.report(&[2]);
+        assert_eq!(objects.counts(), (0, 0));
+    }
+
+    #[test]
     fn forget_and_let_all_go() {
         let objects = Objects::new();
-        objects.store("a", 1, Arc::new("one"), 0);
-        objects.store("b", 2, Arc::new("two"), 0);
-        objects.forget("a", 7);
+        objects.store(objects.hash("a"), 1, Arc::new("one"), 0);
+        objects.store(objects.hash("b"), 2, Arc::new("two"), 0);
+        objects.forget(objects.hash("a"), 7);
         assert_eq!(held(&objects, "a"), Some("one"));
-        objects.forget("a", 1);
-        objects.forget("absent", 1);
+        objects.forget(objects.hash("a"), 1);
+        objects.forget(objects.hash("absent"), 1);
         assert_eq!(held(&objects, "a"), None);
         let since = objects.reports();
         objects.let_all_go();
         assert_eq!(objects.counts(), (0, 0));
-        objects.store("c", 3, Arc::new("on its way"), since);
+        objects.store(objects.hash("c"), 3, Arc::new("on its way"), since);
         assert_eq!(objects.counts(), (0, 0));
     }
 }

@@ -149,7 +149,7 @@ impl<T: Serialize + DeserializeOwned> TypedCache<T> {
         let since = objects.reports();
         let version = self.cache.put_timed(key, &json, timestamp)?;
         objects.let_go(&self.cache);
-        objects.store(key, version, object, since);
+        objects.store(objects.hash(key), version, object, since);
         Ok(())
     }
 
@@ -185,27 +185,32 @@ impl<T: Serialize + DeserializeOwned> TypedCache<T> {
     }
 
     fn get_timed(&self, key: &str, timestamp: Option<f64>) -> Result<Option<Arc<T>>> {
-        let since = self.objects.as_ref().map_or(0, Objects::reports);
-        let held = self.objects.as_ref().and_then(|objects| objects.find(key));
-        let held_version = held.as_ref().map_or(0, |held| held.version);
-        let value = match self.cache.get_changed_timed(key, held_version, timestamp)? {
-            Answer::Unchanged => return Ok(held.map(|held| held.object)),
-            Answer::Missing => {
-                if let Some(objects) = &self.objects {
-                    objects.forget(key, held_version);
-                }
-                return Ok(None);
-            }
-            Answer::Changed(value) => value,
-        };
-        let Some(object) = self.decode(key, value.version(), &value)? else {
-            return Ok(None);
-        };
         let Some(objects) = &self.objects else {
-            return Ok(Some(object));
+            return match self.cache.get_changed_timed(key, 0, timestamp)? {
+                Answer::Changed(value) => self.decode(key, value.version(), &value),
+                Answer::Missing | Answer::Unchanged => Ok(None),
+            };
         };
-        objects.let_go(&self.cache);
-        Ok(Some(objects.store(key, value.version(), object, since)))
+        let hash = objects.hash(key);
+        let since = objects.reports();
+        let held = objects.find(hash);
+        let held_version = held.as_ref().map_or(0, |held| held.version);
+        match self.cache.get_changed_timed(key, held_version, timestamp)? {
+            Answer::Unchanged => Ok(held.map(|held| held.object)),
+            Answer::Missing => {
+                if held.is_some() {
+                    objects.forget(hash, held_version);
+                }
+                Ok(None)
+            }
+            Answer::Changed(value) => {
+                let Some(object) = self.decode(key, value.version(), &value)? else {
+                    return Ok(None);
+                };
+                objects.let_go(&self.cache);
+                Ok(Some(objects.store(hash, value.version(), object, since)))
+            }
+        }
     }
 
     /// The object that some JSON says; or None, and the item is discarded.
@@ -361,7 +366,9 @@ impl<T: Serialize + DeserializeOwned> TypedCache<T> {
         let batch = objects.begin_batch(pairs.len());
         let versions = self.cache.put_packed(&keys, &values, sys::DBC_TEXT, timestamp)?;
         objects.let_go(&self.cache);
-        batch.store(pairs.into_iter().zip(versions).map(|((key, object), version)| (key, version, object)));
+        let keys = pairs.iter().map(|(key, _)| objects.hash(key.as_ref()));
+        let items = keys.zip(versions).zip(&pairs);
+        batch.store(items.map(|((key, version), (_, object))| (key, version, Arc::clone(object))));
         Ok(())
     }
 
@@ -407,8 +414,10 @@ impl<T: Serialize + DeserializeOwned> TypedCache<T> {
         timestamp: Option<f64>,
     ) -> Result<Vec<Option<Arc<T>>>> {
         let keys: Vec<K> = keys.into_iter().collect();
-        let held: Vec<_> =
-            keys.iter().map(|key| self.objects.as_ref().and_then(|objects| objects.find(key.as_ref()))).collect();
+        let held: Vec<_> = keys
+            .iter()
+            .map(|key| self.objects.as_ref().and_then(|objects| objects.find(objects.hash(key.as_ref()))))
+            .collect();
         let versions: Vec<u64> = held.iter().map(|held| held.as_ref().map_or(0, |held| held.version)).collect();
         let entries = self.cache.get_packed(&keys.iter().collect(), Some(&versions), timestamp)?;
         let rows = keys.iter().zip(held).enumerate().map(|(row, (key, held))| {
@@ -419,7 +428,7 @@ impl<T: Serialize + DeserializeOwned> TypedCache<T> {
                 return self.decode(key.as_ref(), entry.version(), entry.bytes());
             }
             if let (Some(objects), Some(held)) = (&self.objects, held) {
-                objects.forget(key.as_ref(), held.version);
+                objects.forget(objects.hash(key.as_ref()), held.version);
             }
             Ok(None)
         });
