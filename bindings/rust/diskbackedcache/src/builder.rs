@@ -49,6 +49,29 @@ pub enum OnCorrupt {
     Fail,
 }
 
+/// When a put is acknowledged.
+///
+/// ```
+/// use diskbackedcache::{Cache, WriteMode};
+///
+/// let cache = Cache::builder().write_mode(WriteMode::Behind).open(":memory:", "1.0.0")?;
+/// cache.put("key", "value")?;
+/// assert!(cache.exists("key")?);
+/// cache.flush()?;
+/// # Ok::<(), diskbackedcache::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WriteMode {
+    /// When it is committed to the file.
+    #[default]
+    Through,
+    /// When it is in a bounded buffer in memory, which a thread of the library commits, many puts at a time. This cache
+    /// sees it at once; others, and the limits on disk, when it is committed. A crash or a kill loses at most the buffer;
+    /// [`Cache::flush`] and closing wait for it, and `flush` reports errors. A full buffer makes callers wait. Puts that
+    /// another cache makes to the same key meanwhile are overwritten at the commit.
+    Behind,
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Setting {
     Whole(u64),
@@ -251,6 +274,61 @@ impl Builder {
     /// ```
     pub fn file_mode(self, mode: u32) -> Builder {
         self.set(sys::DBC_FILE_MODE, Setting::Whole(mode.into()))
+    }
+
+    /// When a put is acknowledged.
+    ///
+    /// ```
+    /// use diskbackedcache::{Cache, WriteMode};
+    ///
+    /// let cache = Cache::builder().write_mode(WriteMode::Behind).open(":memory:", "1.0.0")?;
+    /// # Ok::<(), diskbackedcache::Error>(())
+    /// ```
+    pub fn write_mode(self, mode: WriteMode) -> Builder {
+        let number = match mode {
+            WriteMode::Through => sys::DBC_WRITE_THROUGH,
+            WriteMode::Behind => sys::DBC_WRITE_BEHIND,
+        };
+        self.set(sys::DBC_WRITE_MODE, Setting::Whole(number.into()))
+    }
+
+    /// With [`WriteMode::Behind`]: how many puts may wait to be committed, from 1 to 1 000 000. Default: 1000.
+    ///
+    /// ```
+    /// use diskbackedcache::{Cache, WriteMode};
+    ///
+    /// let builder = Cache::builder().write_mode(WriteMode::Behind).write_behind_items(10_000);
+    /// let cache = builder.open(":memory:", "1.0.0")?;
+    /// # Ok::<(), diskbackedcache::Error>(())
+    /// ```
+    pub fn write_behind_items(self, items: u64) -> Builder {
+        self.set(sys::DBC_WRITE_BEHIND_ITEMS, Setting::Whole(items))
+    }
+
+    /// With [`WriteMode::Behind`]: the sum of the sizes of what may wait, at least 1. Default: 8 MiB.
+    ///
+    /// ```
+    /// use diskbackedcache::{Cache, WriteMode};
+    ///
+    /// let builder = Cache::builder().write_mode(WriteMode::Behind).write_behind_size_bytes(64 << 20);
+    /// let cache = builder.open(":memory:", "1.0.0")?;
+    /// # Ok::<(), diskbackedcache::Error>(())
+    /// ```
+    pub fn write_behind_size_bytes(self, bytes: u64) -> Builder {
+        self.set(sys::DBC_WRITE_BEHIND_SIZE_BYTES, Setting::Whole(bytes))
+    }
+
+    /// With [`WriteMode::Behind`]: how long a put may wait, above 0, at most 3600. Default: 0.1.
+    ///
+    /// ```
+    /// use diskbackedcache::{Cache, WriteMode};
+    ///
+    /// let builder = Cache::builder().write_mode(WriteMode::Behind).write_behind_delay_seconds(1.0);
+    /// let cache = builder.open(":memory:", "1.0.0")?;
+    /// # Ok::<(), diskbackedcache::Error>(())
+    /// ```
+    pub fn write_behind_delay_seconds(self, seconds: f64) -> Builder {
+        self.set(sys::DBC_WRITE_BEHIND_DELAY_SECONDS, Setting::Real(seconds))
     }
 
     /// Opens a cache of bytes in the SQLite file at `path`, creating it and missing parent directories. `":memory:"`

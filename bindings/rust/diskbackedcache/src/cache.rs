@@ -685,8 +685,8 @@ impl Cache {
         check(unsafe { sys::dbc_clear_memory(self.handle()) })
     }
 
-    /// Writes pending access times to the file, so that other programs see them; also what could not be written in the
-    /// background before.
+    /// Writes pending access times to the file, so that other programs see them, and all that was put with
+    /// [`WriteMode::Behind`](crate::WriteMode::Behind); also what could not be written in the background before.
     ///
     /// # Errors
     /// See [`Cache`]; what was not written is pending still.

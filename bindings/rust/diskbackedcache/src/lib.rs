@@ -59,7 +59,7 @@ mod typed;
 mod value;
 
 pub use batch::{Entries, Entry};
-pub use builder::{Builder, Durability, OnCorrupt};
+pub use builder::{Builder, Durability, OnCorrupt, WriteMode};
 pub use cache::{Cache, Copied, Dropped};
 pub use error::{Error, Result};
 pub use stats::Stats;

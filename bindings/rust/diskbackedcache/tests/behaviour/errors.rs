@@ -28,6 +28,9 @@ fn options_out_of_range_are_named() {
         assert!(message(Cache::builder().disk_ttl_seconds(seconds)).starts_with("disk_ttl_seconds must be greater"));
         assert!(message(Cache::builder().touch_delay_seconds(seconds)).starts_with("touch_delay_seconds must be"));
     }
+    assert!(message(Cache::builder().write_behind_items(0)).starts_with("write_behind_items must be from 1 to"));
+    assert!(message(Cache::builder().write_behind_size_bytes(0)).starts_with("write_behind_size_bytes must be from"));
+    assert!(message(Cache::builder().write_behind_delay_seconds(0.0)).starts_with("write_behind_delay_seconds must"));
     for seconds in [-1.0, 86_401.0, f64::INFINITY] {
         assert!(message(Cache::builder().busy_timeout_seconds(seconds)).starts_with("busy_timeout_seconds must be"));
     }

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use diskbackedcache::{Cache, Error, Tier, TypedCache};
+use diskbackedcache::{Cache, Error, Tier, TypedCache, WriteMode};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tempfile::tempdir;
 
@@ -120,6 +120,28 @@ fn a_replaced_object_is_not_returned() {
     assert_eq!(*cache.get("key").unwrap().unwrap(), 2);
     cache.delete("key").unwrap();
     assert!(cache.get("key").unwrap().is_none());
+}
+
+#[test]
+fn what_waits_to_be_written_is_there_at_once() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("cache.db");
+    let builder = Cache::builder().write_mode(WriteMode::Behind).write_behind_delay_seconds(3600.0);
+    let cache: TypedCache<User> = builder.open_typed(&path, "1.0.0").unwrap();
+    let other = TypedCache::<User>::open(&path, "1.0.0").unwrap();
+    let objects: Vec<Arc<User>> = (0..3).map(|_| Arc::new(ada())).collect();
+    for object in &objects {
+        cache.put("user:1", Arc::clone(object)).unwrap();
+        assert!(Arc::ptr_eq(object, &cache.get("user:1").unwrap().unwrap()));
+    }
+    assert!(other.get("user:1").unwrap().is_none());
+    cache.flush().unwrap();
+    assert!(Arc::ptr_eq(&objects[2], &cache.get("user:1").unwrap().unwrap()));
+    assert_eq!(other.get("user:1").unwrap().unwrap(), objects[2]);
+    cache.put("user:2", ada()).unwrap();
+    cache.close().unwrap();
+    assert!(other.get("user:2").unwrap().is_some());
+    assert!(objects.iter().all(|object| Arc::strong_count(object) == 1));
 }
 
 #[test]

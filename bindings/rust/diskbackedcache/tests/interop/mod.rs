@@ -1,6 +1,6 @@
 //! What the runner of the table of behaviours and the worker share; `tests/interop/README.md` describes both.
 
-use diskbackedcache::{Builder, Cache, Durability, OnCorrupt, Stats, Tier};
+use diskbackedcache::{Builder, Cache, Durability, OnCorrupt, Stats, Tier, WriteMode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 
@@ -56,6 +56,14 @@ pub(crate) fn builder(options: &Map<String, Json>) -> Result<Builder, String> {
                 Some("fail") => OnCorrupt::Fail,
                 _ => return Err(unknown()),
             }),
+            "write_mode" => builder.write_mode(match value.as_str() {
+                Some("through") => WriteMode::Through,
+                Some("behind") => WriteMode::Behind,
+                _ => return Err(unknown()),
+            }),
+            "write_behind_items" => builder.write_behind_items(whole()?),
+            "write_behind_size_bytes" => builder.write_behind_size_bytes(whole()?),
+            "write_behind_delay_seconds" => builder.write_behind_delay_seconds(seconds(value)),
             _ => return Err(unknown()),
         };
     }
