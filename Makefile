@@ -38,8 +38,10 @@ setup-binding:
 setup-rust:
 	@tests/tools/setup.sh rust
 
-demo: setup-binding
+demo: setup-binding setup-rust
 	@$(PYTHON) bindings/python/examples/demo.py
+	@if command -v cargo >/dev/null; then CARGO_TARGET_DIR=build/cargo-source DBC_SYS=source \
+		cargo run --release --quiet --locked --manifest-path bindings/rust/Cargo.toml --example demo; fi
 
 test: setup-binding setup-rust all
 	@$(PYTHON) $(RUN_TESTS) $(RELEASE)

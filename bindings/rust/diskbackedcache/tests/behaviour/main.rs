@@ -3,6 +3,7 @@
 mod batches;
 mod bytes;
 mod errors;
+mod examples;
 mod files;
 mod threads;
 mod typed;
