@@ -1,0 +1,3 @@
+module github.com/libdbc/libdbc/bindings/go
+
+go 1.24.0

@@ -1,0 +1,6 @@
+//go:build !dbc_source
+
+package dbc
+
+// #cgo pkg-config: dbc
+import "C"
