@@ -22,20 +22,26 @@ import (
 	"unsafe"
 )
 
-// A CallOption is something that a single call may be told: see [At] and [AtSeconds].
+// A CallOption is something that a single call may be told: see [At], [AtSeconds] and [AsText].
 type CallOption struct {
 	seconds float64
+	timed   bool
+	text    bool
 }
 
 // At makes a call count as made at that time, also when that is earlier than the times of other calls. Without it, a call
 // counts as made now, by the library's clock. The time becomes a number of seconds in floating point, exact to less than a
 // microsecond.
 func At(moment time.Time) CallOption {
-	return CallOption{float64(moment.Unix()) + float64(moment.Nanosecond())/1e9}
+	return AtSeconds(float64(moment.Unix()) + float64(moment.Nanosecond())/1e9)
 }
 
 // AtSeconds is At for a time in seconds since the Unix epoch, which must be finite.
-func AtSeconds(seconds float64) CallOption { return CallOption{seconds} }
+func AtSeconds(seconds float64) CallOption { return CallOption{seconds: seconds, timed: true} }
+
+// AsText declares the bytes that are put to be UTF-8 text, which the sqlite3 shell then shows as text. It matters to the puts of
+// a [Cache] only; a [Typed] always stores text.
+func AsText() CallOption { return CallOption{text: true} }
 
 // toTime converts a timestamp of the library's.
 func toTime(seconds float64) time.Time {
@@ -43,11 +49,24 @@ func toTime(seconds float64) time.Time {
 	return time.Unix(int64(whole), int64(fraction*1e9))
 }
 
+// timeOf gives the last time among the options.
 func timeOf(options []CallOption) C.dbcgo_time {
-	if len(options) == 0 {
-		return C.dbcgo_time{}
+	var given C.dbcgo_time
+	for _, option := range options {
+		if option.timed {
+			given = C.dbcgo_time{seconds: C.double(option.seconds), given: 1}
+		}
 	}
-	return C.dbcgo_time{seconds: C.double(options[len(options)-1].seconds), given: 1}
+	return given
+}
+
+func flagsOf(options []CallOption) C.uint32_t {
+	for _, option := range options {
+		if option.text {
+			return C.DBC_TEXT
+		}
+	}
+	return 0
 }
 
 // A Tier is where an item would be found.
@@ -288,8 +307,9 @@ func takeValue(answer *C.dbcgo_answer, buffer, dst []byte) []byte {
 	return dst
 }
 
-func (b *base) discard(key string, version uint64) error {
-	answer := C.dbcgo_discard(b.get(), text(key), C.size_t(len(key)), C.uint64_t(version), 0)
+// discard removes an item whose value does not decode, and takes back the hit that it was counted as.
+func (b *base) discard(key string, version uint64, memoryHit bool) error {
+	answer := C.dbcgo_discard(b.get(), text(key), C.size_t(len(key)), C.uint64_t(version), C.bool(memoryHit))
 	return b.finish("discard", &answer)
 }
 

@@ -43,19 +43,13 @@ var scratches = sync.Pool{New: func() any { return new([scratchSize]byte) }}
 // Errors: [ErrInvalidArgument], also for a value larger than [WithMaxDiskSizeBytes] allows (what was stored before stays),
 // [ErrClosed], [ErrBusy], [ErrIO], [ErrFull], [ErrCorrupt], [ErrNoMemory].
 func (c *Cache) Put(key string, value []byte, options ...CallOption) error {
-	_, err := c.put("put", key, value, 0, options, nil)
-	return err
-}
-
-// PutText is Put for UTF-8 text, which the sqlite3 shell then shows as text.
-func (c *Cache) PutText(key, value string, options ...CallOption) error {
-	_, err := c.put("put", key, []byte(value), C.DBC_TEXT, options, nil)
+	_, err := c.put("put", key, value, flagsOf(options), options, nil)
 	return err
 }
 
 // PutVersion is Put, and tells the version that the item has got; see [Item].
 func (c *Cache) PutVersion(key string, value []byte, options ...CallOption) (uint64, error) {
-	answer, err := c.put("put", key, value, 0, options, nil)
+	answer, err := c.put("put", key, value, flagsOf(options), options, nil)
 	return uint64(answer.version), err
 }
 
@@ -186,7 +180,7 @@ func (c *Cache) putSeq(items iter.Seq2[string, []byte], options []CallOption) ([
 	for key, value := range items {
 		packed.add(key, value)
 	}
-	versions, err := c.putMany("put many", &packed, 0, options)
+	versions, err := c.putMany("put many", &packed, flagsOf(options), options)
 	if err != nil {
 		return nil, err
 	}

@@ -143,7 +143,7 @@ dbcgo_answer dbcgo_delete(dbc_cache *cache, const char *key, size_t key_size) {
   return answer(dbc_delete(cache, key, key_size));
 }
 
-dbcgo_answer dbcgo_discard(dbc_cache *cache, const char *key, size_t key_size, uint64_t version, int32_t memory_hit) {
+dbcgo_answer dbcgo_discard(dbc_cache *cache, const char *key, size_t key_size, uint64_t version, bool memory_hit) {
   return answer(dbc_discard(cache, key, key_size, version, memory_hit));
 }
 

@@ -6,6 +6,7 @@
 #ifndef DBCGO_CALLS_H
 #define DBCGO_CALLS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -52,7 +53,7 @@ dbcgo_answer dbcgo_get_silent(dbc_cache *cache, const char *key, size_t key_size
 dbcgo_answer dbcgo_get_into(dbc_cache *cache, const char *key, size_t key_size, dbcgo_time time, char *buffer,
                             size_t capacity);
 dbcgo_answer dbcgo_delete(dbc_cache *cache, const char *key, size_t key_size);
-dbcgo_answer dbcgo_discard(dbc_cache *cache, const char *key, size_t key_size, uint64_t version, int32_t memory_hit);
+dbcgo_answer dbcgo_discard(dbc_cache *cache, const char *key, size_t key_size, uint64_t version, bool memory_hit);
 dbcgo_answer dbcgo_exists(dbc_cache *cache, const char *key, size_t key_size, dbcgo_time time);
 dbcgo_answer dbcgo_tier(dbc_cache *cache, const char *key, size_t key_size, dbcgo_time time); /* number: the tier */
 

@@ -41,58 +41,58 @@ const (
 
 // WithMaxMemoryItems limits how many items memory holds. Default 10 000; 0 switches the memory tier off.
 func WithMaxMemoryItems(items int64) Option {
-	return number(C.DBC_MAX_MEMORY_ITEMS, "max_memory_items", items)
+	return number("max_memory_items", items)
 }
 
 // WithMaxMemorySizeBytes limits the sum of the sizes of the items in memory, in bytes. Default 64 MiB.
 func WithMaxMemorySizeBytes(bytes int64) Option {
-	return number(C.DBC_MAX_MEMORY_SIZE_BYTES, "max_memory_size_bytes", bytes)
+	return number("max_memory_size_bytes", bytes)
 }
 
 // WithMaxDiskItems limits how many items the file holds. Default 1 000 000, at least 1.
 func WithMaxDiskItems(items int64) Option {
-	return number(C.DBC_MAX_DISK_ITEMS, "max_disk_items", items)
+	return number("max_disk_items", items)
 }
 
 // WithMaxDiskSizeBytes limits the sum of the sizes of the items in the file, in bytes. Default 1 GiB, at least 1. A value
 // larger than this is refused.
 func WithMaxDiskSizeBytes(bytes int64) Option {
-	return number(C.DBC_MAX_DISK_SIZE_BYTES, "max_disk_size_bytes", bytes)
+	return number("max_disk_size_bytes", bytes)
 }
 
 // WithMaxItemSizeBytes says which items live on disk only: those larger than so many bytes. Default 1 MiB.
 func WithMaxItemSizeBytes(bytes int64) Option {
-	return number(C.DBC_MAX_ITEM_SIZE_BYTES, "max_item_size_bytes", bytes)
+	return number("max_item_size_bytes", bytes)
 }
 
 // WithMemoryTTL says after which time without an access an item leaves memory. Default 5 minutes, more than 0; or
 // [Forever].
-func WithMemoryTTL(ttl time.Duration) Option { return duration(C.DBC_MEMORY_TTL_SECONDS, ttl) }
+func WithMemoryTTL(ttl time.Duration) Option { return duration("memory_ttl_seconds", ttl) }
 
 // WithDiskTTL says after which time without an access an item is gone. Default 7 days, more than 0; or [Forever].
-func WithDiskTTL(ttl time.Duration) Option { return duration(C.DBC_DISK_TTL_SECONDS, ttl) }
+func WithDiskTTL(ttl time.Duration) Option { return duration("disk_ttl_seconds", ttl) }
 
 // WithDurability says what a commit survives. Default [DurabilityNormal].
 func WithDurability(durability Durability) Option {
-	return number(C.DBC_DURABILITY, "durability", int64(durability))
+	return number("durability", int64(durability))
 }
 
 // WithOnCorrupt says what happens to a damaged file. Default [OnCorruptRestart].
 func WithOnCorrupt(action OnCorrupt) Option {
-	return number(C.DBC_ON_CORRUPT, "on_corrupt", int64(action))
+	return number("on_corrupt", int64(action))
 }
 
 // WithBusyTimeout limits how long a write waits for other writers before it fails with [ErrBusy]. Default 5 seconds, from 0
 // to a day.
 func WithBusyTimeout(timeout time.Duration) Option {
-	return duration(C.DBC_BUSY_TIMEOUT_SECONDS, timeout)
+	return duration("busy_timeout_seconds", timeout)
 }
 
 // WithTouchDelay says how long the file may lag behind in access times. Default 1 second, more than 0, at most an hour.
-func WithTouchDelay(delay time.Duration) Option { return duration(C.DBC_TOUCH_DELAY_SECONDS, delay) }
+func WithTouchDelay(delay time.Duration) Option { return duration("touch_delay_seconds", delay) }
 
 // WithFileMode sets the permission bits of files that are created. Default 0600.
-func WithFileMode(mode fs.FileMode) Option { return number(C.DBC_FILE_MODE, "file_mode", int64(mode)) }
+func WithFileMode(mode fs.FileMode) Option { return number("file_mode", int64(mode)) }
 
 // WithLogger sends the library's messages to a logger: from [LevelTrace], every operation with its outcome, to
 // [slog.LevelWarn]. Which levels the logger has enabled is asked when the cache is opened; what is not enabled costs
@@ -124,34 +124,51 @@ func newSettings(options []Option) *settings {
 	return made
 }
 
-func number(option C.int32_t, name string, value int64) Option {
+// optionByName has the library's options by the names that all languages share.
+var optionByName = map[string]C.int32_t{
+	"max_memory_items":      C.DBC_MAX_MEMORY_ITEMS,
+	"max_memory_size_bytes": C.DBC_MAX_MEMORY_SIZE_BYTES,
+	"max_disk_items":        C.DBC_MAX_DISK_ITEMS,
+	"max_disk_size_bytes":   C.DBC_MAX_DISK_SIZE_BYTES,
+	"memory_ttl_seconds":    C.DBC_MEMORY_TTL_SECONDS,
+	"disk_ttl_seconds":      C.DBC_DISK_TTL_SECONDS,
+	"max_item_size_bytes":   C.DBC_MAX_ITEM_SIZE_BYTES,
+	"memory_values":         C.DBC_MEMORY_VALUES,
+	"durability":            C.DBC_DURABILITY,
+	"busy_timeout_seconds":  C.DBC_BUSY_TIMEOUT_SECONDS,
+	"on_corrupt":            C.DBC_ON_CORRUPT,
+	"touch_delay_seconds":   C.DBC_TOUCH_DELAY_SECONDS,
+	"file_mode":             C.DBC_FILE_MODE,
+}
+
+func number(name string, value int64) Option {
 	return func(s *settings) {
 		if value < 0 && s.wrong == nil {
 			s.wrong = refused("open", "%s must not be negative, got %d", name, value)
 		}
-		s.setNumber(option, value)
+		s.setNumber(name, value)
 	}
 }
 
-func duration(option C.int32_t, value time.Duration) Option {
+func duration(name string, value time.Duration) Option {
 	return func(s *settings) {
 		seconds := value.Seconds()
 		if value == Forever {
 			seconds = math.Inf(1)
 		}
-		s.setDouble(option, seconds)
+		s.setDouble(name, seconds)
 	}
 }
 
-func (s *settings) setNumber(option C.int32_t, value int64) {
-	s.numberOptions = append(s.numberOptions, option)
+func (s *settings) setNumber(name string, value int64) {
+	s.numberOptions = append(s.numberOptions, optionByName[name])
 	s.numbers = append(s.numbers, C.uint64_t(value))
-	if option == C.DBC_MAX_MEMORY_ITEMS {
+	if name == "max_memory_items" {
 		s.memoryItems = value
 	}
 }
 
-func (s *settings) setDouble(option C.int32_t, value float64) {
-	s.doubleOptions = append(s.doubleOptions, option)
+func (s *settings) setDouble(name string, value float64) {
+	s.doubleOptions = append(s.doubleOptions, optionByName[name])
 	s.doubles = append(s.doubles, C.double(value))
 }

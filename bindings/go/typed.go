@@ -28,10 +28,13 @@ type Typed[T any] struct {
 // OpenTyped opens a cache for values of type T; see [Open]. Give another schema version whenever T changes in such a way that
 // what was stored before should not be used any more.
 func OpenTyped[T any](path, schemaVersion string, options ...Option) (*Typed[T], error) {
-	s := newSettings(options)
+	return openTyped[T](path, schemaVersion, newSettings(options))
+}
+
+func openTyped[T any](path, schemaVersion string, s *settings) (*Typed[T], error) {
 	if s.memoryItems != 0 {
 		// Memory holds objects here, not bytes there.
-		s.setNumber(C.DBC_MEMORY_VALUES, 0)
+		s.setNumber("memory_values", 0)
 	}
 	opened, err := open(path, schemaVersion, s)
 	if err != nil {
@@ -160,7 +163,7 @@ func (t *Typed[T]) discard(key string, version uint64, reason error) error {
 	if t.log != nil {
 		t.log.write(slog.LevelDebug, fmt.Sprintf("get(key=%q): value does not decode: %v", key, reason))
 	}
-	if err := t.base.discard(key, version); err != nil {
+	if err := t.base.discard(key, version, false); err != nil {
 		return err
 	}
 	t.lettingGo()
