@@ -157,18 +157,20 @@ dbcgo_answer dbcgo_tier(dbc_cache *cache, const char *key, size_t key_size, dbcg
   return answer_with(status, (uint64_t)tier);
 }
 
-/* ---- Batches. */
+/* ---- Batches. A block of keys is NULL here when all keys are empty, which is for the library to refuse by its reason. */
+
+#define BLOCK(keys) ((keys) ? (keys) : "")
 
 dbcgo_answer dbcgo_put_many(dbc_cache *cache, size_t count, const char *keys, const size_t *key_sizes,
                             const char *values, const size_t *value_sizes, uint32_t flags, dbcgo_time time,
                             uint64_t *versions) {
-  return answer(dbc_put_many(cache, count, keys, key_sizes, values, value_sizes, flags, TIME(time), versions));
+  return answer(dbc_put_many(cache, count, BLOCK(keys), key_sizes, values, value_sizes, flags, TIME(time), versions));
 }
 
 dbcgo_rows dbcgo_get_many(dbc_cache *cache, size_t count, const char *keys, const size_t *key_sizes,
                           const uint64_t *held_versions, dbcgo_time time) {
   dbcgo_rows rows = {0};
-  rows.answer = answer(dbc_get_many(cache, count, keys, key_sizes, held_versions, TIME(time), &rows.result));
+  rows.answer = answer(dbc_get_many(cache, count, BLOCK(keys), key_sizes, held_versions, TIME(time), &rows.result));
   rows.statuses = dbc_result_statuses(rows.result);
   rows.tiers = dbc_result_tiers(rows.result);
   rows.data = dbc_result_data(rows.result);
@@ -180,7 +182,7 @@ dbcgo_rows dbcgo_get_many(dbc_cache *cache, size_t count, const char *keys, cons
 
 dbcgo_answer dbcgo_delete_many(dbc_cache *cache, size_t count, const char *keys, const size_t *key_sizes) {
   uint64_t removed = 0;
-  dbc_status status = dbc_delete_many(cache, count, keys, key_sizes, &removed);
+  dbc_status status = dbc_delete_many(cache, count, BLOCK(keys), key_sizes, &removed);
   return answer_with(status, removed);
 }
 
