@@ -29,9 +29,9 @@ type CallOption struct {
 	text    bool
 }
 
-// At makes a call count as made at that time, also when that is earlier than the times of other calls. Without it, a call
-// counts as made now, by the library's clock. The time becomes a number of seconds in floating point, exact to less than a
-// microsecond.
+// At makes a call count as made at that time, also when that is earlier than the times of other calls. Without
+// it, a call counts as made now, by the library's clock. The time becomes a number of seconds in floating
+// point, exact to less than a microsecond.
 func At(moment time.Time) CallOption {
 	return AtSeconds(float64(moment.Unix()) + float64(moment.Nanosecond())/1e9)
 }
@@ -39,8 +39,8 @@ func At(moment time.Time) CallOption {
 // AtSeconds is At for a time in seconds since the Unix epoch, which must be finite.
 func AtSeconds(seconds float64) CallOption { return CallOption{seconds: seconds, timed: true} }
 
-// AsText declares the bytes that are put to be UTF-8 text, which the sqlite3 shell then shows as text. It matters to the puts of
-// a [Cache] only; a [Typed] always stores text.
+// AsText declares the bytes that are put to be UTF-8 text, which the sqlite3 shell then shows as text. It
+// matters to the puts of a [Cache] only; a [Typed] always stores text.
 func AsText() CallOption { return CallOption{text: true} }
 
 // toTime converts a timestamp of the library's.
@@ -98,9 +98,9 @@ type objectHolder interface {
 
 // base is an open cache of the library, and what [Cache] and [Typed] have in common.
 //
-// The handle is freed when nothing refers to the base any more, and no earlier: a call may begin while another goroutine
-// closes the cache, and then hears from the library that it is closed. Closing gives everything else back. So every call
-// keeps the base alive until it is through.
+// The handle is freed when nothing refers to the base any more, and no earlier: a call may begin while another
+// goroutine closes the cache, and then hears from the library that it is closed. Closing gives everything else
+// back. So every call keeps the base alive until it is through.
 type base struct {
 	pointer *C.dbc_cache
 	log     *logSink // nil: the library does not call back
@@ -137,13 +137,13 @@ func open(path, schemaVersion string, s *settings) (*base, error) {
 	return opened, nil
 }
 
-// free is the safety net for a cache that nobody closed. Not on the one goroutine that runs cleanups, since closing writes
-// to the file.
+// free is the safety net for a cache that nobody closed. Not on the one goroutine that runs cleanups, since
+// closing writes to the file.
 func free(pointer *C.dbc_cache) { go C.dbc_free(pointer) }
 
-// Close writes what is pending, such as access times, and closes the file. It waits for calls that other goroutines are
-// inside of; calls that begin later fail with [ErrClosed]. Closing again does nothing. Called from within a log handler that a
-// cache has called, it fails with [ErrInvalidArgument].
+// Close writes what is pending, such as access times, and closes the file. It waits for calls that other
+// goroutines are inside of; calls that begin later fail with [ErrClosed]. Closing again does nothing. Called
+// from within a log handler that a cache has called, it fails with [ErrInvalidArgument].
 //
 // Another error, such as [ErrIO], says that access times could not be written; the cache is closed all the same.
 func (b *base) Close() error {
@@ -256,8 +256,8 @@ func (b *base) Flush() error {
 	return b.finish("flush", &answer)
 }
 
-// PurgeExpired removes all items that are past the disk TTL, and tells how many there were. Items past the memory TTL leave
-// memory.
+// PurgeExpired removes all items that are past the disk TTL, and tells how many there were. Items past the
+// memory TTL leave memory.
 func (b *base) PurgeExpired(options ...CallOption) (int, error) {
 	answer := C.dbcgo_purge_expired(b.get(), timeOf(options))
 	if err := b.finish("purge expired", &answer); err != nil {
@@ -281,8 +281,8 @@ func (b *base) TotalSize() (int64, error) {
 	return int64(answer.number), err
 }
 
-// fetch is the library's conditional get. A value that fits into the buffer is there afterwards; a larger one is pinned and
-// given back by takeValue.
+// fetch is the library's conditional get. A value that fits into the buffer is there afterwards; a larger one
+// is pinned and given back by takeValue.
 func (b *base) fetch(key string, held uint64, options []CallOption, buffer []byte, dropped []uint64) C.dbcgo_answer {
 	var answer C.dbcgo_answer
 	if b != nil && b.log == nil {
@@ -320,7 +320,8 @@ func (b *base) dropped(versions []uint64) (count int, overflowed bool) {
 	return int(answer.dropped), answer.overflowed != 0
 }
 
-func (b *base) put(op, key string, value []byte, flags C.uint32_t, options []CallOption, dropped []uint64) (C.dbcgo_answer, error) {
+func (b *base) put(op, key string, value []byte, flags C.uint32_t, options []CallOption, dropped []uint64,
+) (C.dbcgo_answer, error) {
 	answer := C.dbcgo_put(b.get(), text(key), C.size_t(len(key)), chars(value), C.size_t(len(value)), flags,
 		timeOf(options), numbers(dropped), C.size_t(len(dropped)))
 	return answer, b.finish(op, &answer)

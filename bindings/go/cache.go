@@ -17,14 +17,16 @@ type Cache struct {
 	*base
 }
 
-// Open opens the cache in the SQLite file at path, and creates the file and missing parent directories. ":memory:" keeps the
-// disk tier in RAM, for this cache alone. Beside the file live three more, path-wal, path-shm and path-dbc, which are never to
-// be deleted while the cache is in use. Any number of caches in any number of processes may use one file.
+// Open opens the cache in the SQLite file at path, and creates the file and missing parent directories.
+// ":memory:" keeps the disk tier in RAM, for this cache alone. Beside the file live three more, path-wal,
+// path-shm and path-dbc, which are never to be deleted while the cache is in use. Any number of caches in any
+// number of processes may use one file.
 //
-// The schema version, 1 to 64 bytes of UTF-8, says which shape of value is stored: items that were stored under another one
-// are removed, and never returned.
+// The schema version, 1 to 64 bytes of UTF-8, says which shape of value is stored: items that were stored under
+// another one are removed, and never returned.
 //
-// Errors: [ErrInvalidArgument], [ErrIO], [ErrFull], [ErrBusy], [ErrCorrupt], [ErrVersion], [ErrForeign], [ErrNoMemory].
+// Errors: [ErrInvalidArgument], [ErrIO], [ErrFull], [ErrBusy], [ErrCorrupt], [ErrVersion], [ErrForeign],
+// [ErrNoMemory].
 func Open(path, schemaVersion string, options ...Option) (*Cache, error) {
 	opened, err := open(path, schemaVersion, newSettings(options))
 	if err != nil {
@@ -40,8 +42,8 @@ var scratches = sync.Pool{New: func() any { return new([scratchSize]byte) }}
 
 // Put stores an item in both tiers, then evicts until all limits hold, which may hit the item itself.
 //
-// Errors: [ErrInvalidArgument], also for a value larger than [WithMaxDiskSizeBytes] allows (what was stored before stays),
-// [ErrClosed], [ErrBusy], [ErrIO], [ErrFull], [ErrCorrupt], [ErrNoMemory].
+// Errors: [ErrInvalidArgument], also for a value larger than [WithMaxDiskSizeBytes] allows (what was stored
+// before stays), [ErrClosed], [ErrBusy], [ErrIO], [ErrFull], [ErrCorrupt], [ErrNoMemory].
 func (c *Cache) Put(key string, value []byte, options ...CallOption) error {
 	_, err := c.put("put", key, value, flagsOf(options), options, nil)
 	return err
@@ -53,11 +55,11 @@ func (c *Cache) PutVersion(key string, value []byte, options ...CallOption) (uin
 	return uint64(answer.version), err
 }
 
-// Get gives a copy of the value, and whether there is one. That there is none is not an error. A value that is empty is not
-// nil.
+// Get gives a copy of the value, and whether there is one. That there is none is not an error. A value that is
+// empty is not nil.
 //
-// A hit sets the item's timestamp; one on disk also brings the item into memory. An item that is expired or unusable is
-// removed, and it is a miss.
+// A hit sets the item's timestamp; one on disk also brings the item into memory. An item that is expired or
+// unusable is removed, and it is a miss.
 //
 // Errors: [ErrInvalidArgument], [ErrClosed], [ErrBusy], [ErrIO], [ErrCorrupt], [ErrNoMemory].
 func (c *Cache) Get(key string, options ...CallOption) (value []byte, ok bool, err error) {
@@ -70,8 +72,8 @@ func (c *Cache) Get(key string, options ...CallOption) (value []byte, ok bool, e
 	return takeValue(&answer, scratch[:], make([]byte, 0, int(answer.size))), true, nil
 }
 
-// AppendGet is Get, but appends the value to dst and gives the extended slice, or dst itself after a miss or an error. Where
-// dst has room for the value, nothing is allocated.
+// AppendGet is Get, but appends the value to dst and gives the extended slice, or dst itself after a miss or an
+// error. Where dst has room for the value, nothing is allocated.
 func (c *Cache) AppendGet(dst []byte, key string, options ...CallOption) (extended []byte, ok bool, err error) {
 	room := dst[len(dst):cap(dst)]
 	answer := c.fetch(key, 0, options, room, nil)
@@ -94,11 +96,11 @@ type Item struct {
 	Value []byte
 	// Size is the size of the value in bytes; 0 when it is Unchanged.
 	Size int
-	// Version is the number of this state of the item: never 0, unique within the file, never used again, and larger for
-	// a later put.
+	// Version is the number of this state of the item: never 0, unique within the file, never used again, and
+	// larger for a later put.
 	Version uint64
-	// Timestamp is the time of the last access, in seconds since the Unix epoch. See also Time. 0 from GetInto, and when it
-	// is Unchanged.
+	// Timestamp is the time of the last access, in seconds since the Unix epoch. See also Time. 0 from GetInto,
+	// and when it is Unchanged.
 	Timestamp float64
 	// Tier is where the item was; told by GetItems only.
 	Tier Tier
@@ -109,8 +111,8 @@ type Item struct {
 // Time is the Timestamp as a time.
 func (i Item) Time() time.Time { return toTime(i.Timestamp) }
 
-// GetItem is Get, and tells more. It is also the conditional get: when the item still has the version held, no bytes are
-// copied. 0 holds nothing.
+// GetItem is Get, and tells more. It is also the conditional get: when the item still has the version held, no
+// bytes are copied. 0 holds nothing.
 func (c *Cache) GetItem(key string, held uint64, options ...CallOption) (Item, error) {
 	answer := c.fetch(key, held, options, nil, nil)
 	switch answer.status {
@@ -126,8 +128,9 @@ func (c *Cache) GetItem(key string, held uint64, options ...CallOption) (Item, e
 	}
 }
 
-// GetInto is Get into a buffer of the caller's: the item's Value is the part of the buffer that holds it. When the buffer is too
-// small, that is [ErrBufferTooSmall], which counts as a get all the same; the item then has Size and Version.
+// GetInto is Get into a buffer of the caller's: the item's Value is the part of the buffer that holds it. When
+// the buffer is too small, that is [ErrBufferTooSmall], which counts as a get all the same; the item then has
+// Size and Version.
 func (c *Cache) GetInto(key string, buffer []byte, options ...CallOption) (Item, error) {
 	answer := C.dbcgo_get_into(c.base.get(), text(key), C.size_t(len(key)), timeOf(options), chars(buffer),
 		C.size_t(len(buffer)))
@@ -140,8 +143,8 @@ func (c *Cache) GetInto(key string, buffer []byte, options ...CallOption) (Item,
 	return item, c.finish("get", &answer)
 }
 
-// PutMany stores all items or, after any error, none. They share one timestamp, and eviction runs once, after all are in.
-// The error's message names the index of a wrong item in the order in which they were given.
+// PutMany stores all items or, after any error, none. They share one timestamp, and eviction runs once, after
+// all are in. The error's message names the index of a wrong item in the order in which they were given.
 //
 // Errors: as [Cache.Put].
 func (c *Cache) PutMany(items map[string][]byte, options ...CallOption) error {
@@ -160,7 +163,8 @@ func (c *Cache) PutSeq(items iter.Seq2[string, []byte], options ...CallOption) e
 	return err
 }
 
-// PutSlice is PutMany for keys and values in two slices of one length. Of a key that comes twice the later value stays.
+// PutSlice is PutMany for keys and values in two slices of one length. Of a key that comes twice the later
+// value stays.
 func (c *Cache) PutSlice(keys []string, values [][]byte, options ...CallOption) error {
 	_, err := c.PutVersions(keys, values, options...)
 	return err
@@ -187,8 +191,9 @@ func (c *Cache) putSeq(items iter.Seq2[string, []byte], options []CallOption) ([
 	return versions, nil
 }
 
-// GetMany gives copies of the values that are there; missing keys are absent. It sets no timestamps and brings nothing into
-// memory, so that a scan cannot flush the cache. What is on disk is read as of one moment. Every key counts as one get.
+// GetMany gives copies of the values that are there; missing keys are absent. It sets no timestamps and brings
+// nothing into memory, so that a scan cannot flush the cache. What is on disk is read as of one moment. Every
+// key counts as one get.
 //
 // Errors: as [Cache.Get].
 func (c *Cache) GetMany(keys []string, options ...CallOption) (map[string][]byte, error) {
@@ -199,7 +204,8 @@ func (c *Cache) GetMany(keys []string, options ...CallOption) (map[string][]byte
 	return byKey(keys, values, func(value []byte) bool { return value != nil }), nil
 }
 
-// GetSlice is GetMany with a value for each key, in their order; nil where there is none. A value that is empty is not nil.
+// GetSlice is GetMany with a value for each key, in their order; nil where there is none. A value that is empty
+// is not nil.
 func (c *Cache) GetSlice(keys []string, options ...CallOption) ([][]byte, error) {
 	answer, err := c.getMany(keys, nil, options)
 	if err != nil {
@@ -228,8 +234,8 @@ func (c *Cache) GetSeq(keys iter.Seq[string], options ...CallOption) (iter.Seq2[
 	return present(wanted, values, func(value []byte) bool { return value != nil }), nil
 }
 
-// GetItems is GetMany with everything that is known of each item, in the order of the keys. held is nil, or has for each key the
-// version that the caller holds already, or 0.
+// GetItems is GetMany with everything that is known of each item, in the order of the keys. held is nil, or has
+// for each key the version that the caller holds already, or 0.
 func (c *Cache) GetItems(keys []string, held []uint64, options ...CallOption) ([]Item, error) {
 	if held != nil && len(held) != len(keys) {
 		return nil, refused("get many", "keys and held must be equally many, got %d and %d", len(keys), len(held))

@@ -157,7 +157,7 @@ dbcgo_answer dbcgo_tier(dbc_cache *cache, const char *key, size_t key_size, dbcg
   return answer_with(status, (uint64_t)tier);
 }
 
-/* ---- Batches. A block of keys is NULL here when all keys are empty, which is for the library to refuse by its reason. */
+/* ---- Batches. A block of keys is NULL here when all keys are empty, which the library shall refuse for that reason. */
 
 #define BLOCK(keys) ((keys) ? (keys) : "")
 

@@ -1,6 +1,6 @@
-/* One C function for each operation of the binding: it makes the call of dbc.h and takes along, within the same call from
- * Go, whatever would otherwise need another one. That is the message of an error, above all: dbc_last_error() belongs to
- * a thread, and a goroutine may be on another thread by its next call.
+/* One C function for each operation of the binding: it makes the call of dbc.h and takes along, within the same call
+ * from Go, whatever would otherwise need another one. That is the message of an error, above all: dbc_last_error()
+ * belongs to a thread, and a goroutine may be on another thread by its next call.
  *
  * Everything comes back by value, so no Go pointer is ever stored in memory that is passed. */
 #ifndef DBCGO_CALLS_H
@@ -38,8 +38,8 @@ dbcgo_answer dbcgo_open(const char *path, const char *schema_version, size_t num
 dbcgo_answer dbcgo_close(dbc_cache *cache);
 dbcgo_answer dbcgo_set_log_level(dbc_cache *cache, int32_t level);
 
-/* ---- Single items. `dropped` has room for `dropped_capacity` versions, which dbc_dropped fills when the tiers may have
- * changed; 0 asks for none. */
+/* ---- Single items. `dropped` has room for `dropped_capacity` versions, which dbc_dropped fills when the tiers may
+ * have changed; 0 asks for none. */
 dbcgo_answer dbcgo_put(dbc_cache *cache, const char *key, size_t key_size, const char *value, size_t value_size,
                        uint32_t flags, dbcgo_time time, uint64_t *dropped, size_t dropped_capacity);
 

@@ -157,7 +157,8 @@ var words = map[string]int64{
 // A caseCache is a cache as the table sees it. Values are compared as texts.
 type caseCache interface {
 	shared() *base
-	put(key string, value json.RawMessage, text bool, object any, options []CallOption) (stored any, version uint64, err error)
+	// put gives the object that was stored, and its version.
+	put(key string, value json.RawMessage, text bool, object any, options []CallOption) (any, uint64, error)
 	get(key string, held uint64, options []CallOption) (found, error)
 	putMany(items []caseItem, options []CallOption) ([]uint64, error)
 	getMany(keys []string, held []uint64, options []CallOption) ([]found, error)
@@ -186,7 +187,8 @@ func (c bytesCache) expected(value json.RawMessage) string {
 	return string(text)
 }
 
-func (c bytesCache) put(key string, value json.RawMessage, text bool, _ any, options []CallOption) (any, uint64, error) {
+func (c bytesCache) put(key string, value json.RawMessage, text bool, _ any, options []CallOption,
+) (any, uint64, error) {
 	if text {
 		options = append(options, AsText())
 	}
@@ -265,7 +267,8 @@ func (c typedCache[T]) text(value *T) string {
 
 func (c typedCache[T]) expected(value json.RawMessage) string { return c.text(c.value(value)) }
 
-func (c typedCache[T]) put(key string, value json.RawMessage, _ bool, object any, options []CallOption) (any, uint64, error) {
+func (c typedCache[T]) put(key string, value json.RawMessage, _ bool, object any, options []CallOption,
+) (any, uint64, error) {
 	typed, ok := object.(*T)
 	if !ok {
 		typed = c.value(value)
@@ -747,7 +750,8 @@ func (r *run) getMany(cache caseCache, s step, options []CallOption) error {
 	if err != nil {
 		return err
 	}
-	if s.Expect.Values != nil && len(rows) != len(s.Expect.Values) || s.Expect.Statuses != nil && len(rows) != len(s.Expect.Statuses) {
+	if s.Expect.Values != nil && len(rows) != len(s.Expect.Values) ||
+		s.Expect.Statuses != nil && len(rows) != len(s.Expect.Statuses) {
 		return differ("number of rows", len(rows), s.Expect)
 	}
 	for i, want := range s.Expect.Values {
@@ -768,7 +772,8 @@ func (r *run) getMany(cache caseCache, s step, options []CallOption) error {
 }
 
 func (r *run) tiers(shared *base, s step, options []CallOption) error {
-	for tier, keys := range map[Tier][]caseText{TierMemory: s.Expect.Memory, TierDisk: s.Expect.Disk, TierNone: s.Expect.None} {
+	expected := map[Tier][]caseText{TierMemory: s.Expect.Memory, TierDisk: s.Expect.Disk, TierNone: s.Expect.None}
+	for tier, keys := range expected {
 		for _, key := range keys {
 			got, err := shared.Tier(string(key), options...)
 			if err != nil {

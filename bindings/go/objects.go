@@ -15,16 +15,17 @@ const (
 
 // objects are the values that a typed cache holds in memory.
 //
-// The library decides who is in memory, in which order they leave, and whether what is there is current; here are only the
-// objects that go with its decisions, each with the version that the library knows it by. A get passes the version that is
-// held and hears "unchanged", or gets the bytes of another one. What leaves the library's memory tier is reported as a list
-// of versions and let go here.
+// The library decides who is in memory, in which order they leave, and whether what is there is current; here
+// are only the objects that go with its decisions, each with the version that the library knows it by. A get
+// passes the version that is held and hears "unchanged", or gets the bytes of another one. What leaves the
+// library's memory tier is reported as a list of versions and let go here.
 //
-// Reports come late: between the library's answer and store, another goroutine may have fetched the report that the
-// version is dropped again. So the versions of recent reports are remembered with the number of their report, and a store
-// that began before that report does nothing. A version can be dropped and brought back to memory several times; reports
-// from before the call began do not count. Only so many are remembered; a store that began earlier than memory reaches
-// back does nothing either. That is always safe: an object that is not held costs one read from disk.
+// Reports come late: between the library's answer and store, another goroutine may have fetched the report that
+// the version is dropped again. So the versions of recent reports are remembered with the number of their
+// report, and a store that began before that report does nothing. A version can be dropped and brought back to
+// memory several times; reports from before the call began do not count. Only so many are remembered; a store
+// that began earlier than memory reaches back does nothing either. That is always safe: an object that is not
+// held costs one read from disk.
 //
 // Invariant: every object held has its key under its version in keys. Lock order: mutex, then a shard's.
 type objects[T any] struct {
@@ -76,8 +77,8 @@ func (o *objects[T]) lookup(key string) object[T] {
 	return found
 }
 
-// begin is called before a call whose answer shall be stored, for so many items; end when they are stored. A batch's own
-// reports may be as long as itself, and have to be remembered until it is through.
+// begin is called before a call whose answer shall be stored, for so many items; end when they are stored. A
+// batch's own reports may be as long as itself, and have to be remembered until it is through.
 func (o *objects[T]) begin(count int) (since uint64) {
 	o.mutex.Lock()
 	defer o.mutex.Unlock()
@@ -91,8 +92,8 @@ func (o *objects[T]) end(count int) {
 	o.room -= count
 }
 
-// store holds an object for a version that the library gave in a call which began at report number since. It gives the
-// object that stands for this version from now on: the one already held, if there is one.
+// store holds an object for a version that the library gave in a call which began at report number since. It
+// gives the object that stands for this version from now on: the one already held, if there is one.
 func (o *objects[T]) store(key string, version uint64, value *T, since uint64) *T {
 	o.mutex.Lock()
 	defer o.mutex.Unlock()

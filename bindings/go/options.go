@@ -54,8 +54,8 @@ func WithMaxDiskItems(items int64) Option {
 	return number("max_disk_items", items)
 }
 
-// WithMaxDiskSizeBytes limits the sum of the sizes of the items in the file, in bytes. Default 1 GiB, at least 1. A value
-// larger than this is refused.
+// WithMaxDiskSizeBytes limits the sum of the sizes of the items in the file, in bytes. Default 1 GiB, at least
+// 1. A value larger than this is refused.
 func WithMaxDiskSizeBytes(bytes int64) Option {
 	return number("max_disk_size_bytes", bytes)
 }
@@ -82,13 +82,14 @@ func WithOnCorrupt(action OnCorrupt) Option {
 	return number("on_corrupt", int64(action))
 }
 
-// WithBusyTimeout limits how long a write waits for other writers before it fails with [ErrBusy]. Default 5 seconds, from 0
-// to a day.
+// WithBusyTimeout limits how long a write waits for other writers before it fails with [ErrBusy]. Default 5
+// seconds, from 0 to a day.
 func WithBusyTimeout(timeout time.Duration) Option {
 	return duration("busy_timeout_seconds", timeout)
 }
 
-// WithTouchDelay says how long the file may lag behind in access times. Default 1 second, more than 0, at most an hour.
+// WithTouchDelay says how long the file may lag behind in access times. Default 1 second, more than 0, at most
+// an hour.
 func WithTouchDelay(delay time.Duration) Option { return duration("touch_delay_seconds", delay) }
 
 // WithFileMode sets the permission bits of files that are created. Default 0600.
@@ -98,9 +99,9 @@ func WithFileMode(mode fs.FileMode) Option { return number("file_mode", int64(mo
 // [slog.LevelWarn]. Which levels the logger has enabled is asked when the cache is opened; what is not enabled costs
 // nothing. Use [Cache.SetLogLevel] to change it later.
 //
-// The logger's handler is called before the call that has something to log returns, with nothing locked. It may use the
-// cache, without further messages about that, except to close it. A panic in it is written to standard error and otherwise
-// without consequence. It must not call [runtime.Goexit], as testing.T.FailNow does.
+// The logger's handler is called before the call that has something to log returns, with nothing locked. It may
+// use the cache, without further messages about that, except to close it. A panic in it is written to standard
+// error and otherwise without consequence. It must not call [runtime.Goexit], as testing.T.FailNow does.
 func WithLogger(logger *slog.Logger) Option { return func(s *settings) { s.logger = logger } }
 
 // settings are what the options come down to, in the order they were given.

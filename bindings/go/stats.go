@@ -5,8 +5,8 @@ import "C"
 
 import "iter"
 
-// Stats is one consistent snapshot: TotalGets == MemoryHits + DiskHits + Misses, always. Counters belong to the cache that
-// was opened and start at 0; the Current fields and the bytes describe the tiers.
+// Stats is one consistent snapshot: TotalGets == MemoryHits + DiskHits + Misses, always. Counters belong to the
+// cache that was opened and start at 0; the Current fields and the bytes describe the tiers.
 type Stats struct {
 	MemoryHits         uint64
 	DiskHits           uint64

@@ -12,21 +12,22 @@ import (
 	"sync"
 )
 
-// Typed is a cache of values of one type, stored as JSON by encoding/json. All methods may be called from any number of
-// goroutines at once, Close included.
+// Typed is a cache of values of one type, stored as JSON by encoding/json. All methods may be called from any
+// number of goroutines at once, Close included.
 //
-// Memory answers with the same pointer that was put or decoded before, without decoding anything. So do not change what it
-// points to: everyone has it, and the disk would not hear of it.
+// Memory answers with the same pointer that was put or decoded before, without decoding anything. So do not
+// change what it points to: everyone has it, and the disk would not hear of it.
 //
-// The JSON is plain: programs in other languages with the same fields and the same schema version read it, and the sqlite3
-// shell shows it. What a value's MarshalJSON returns or panics with passes through, and then nothing was changed.
+// The JSON is plain: programs in other languages with the same fields and the same schema version read it, and
+// the sqlite3 shell shows it. What a value's MarshalJSON returns or panics with passes through, and then
+// nothing was changed.
 type Typed[T any] struct {
 	*base
 	objects *objects[T] // nil: there is no memory tier
 }
 
-// OpenTyped opens a cache for values of type T; see [Open]. Give another schema version whenever T changes in such a way that
-// what was stored before should not be used any more.
+// OpenTyped opens a cache for values of type T; see [Open]. Give another schema version whenever T changes in
+// such a way that what was stored before should not be used any more.
 func OpenTyped[T any](path, schemaVersion string, options ...Option) (*Typed[T], error) {
 	return openTyped[T](path, schemaVersion, newSettings(options))
 }
@@ -48,11 +49,11 @@ func openTyped[T any](path, schemaVersion string, s *settings) (*Typed[T], error
 	return made, nil
 }
 
-// Put stores a value in both tiers, then evicts until all limits hold, which may hit the value itself. Its size is that of
-// its JSON.
+// Put stores a value in both tiers, then evicts until all limits hold, which may hit the value itself. Its size
+// is that of its JSON.
 //
-// Errors: as [Cache.Put], and [ErrInvalidArgument] with encoding/json's error as cause for a value that has no JSON, or whose
-// JSON is null.
+// Errors: as [Cache.Put], and [ErrInvalidArgument] with encoding/json's error as cause for a value that has no
+// JSON, or whose JSON is null.
 func (t *Typed[T]) Put(key string, value *T, options ...CallOption) error {
 	encoder := takeEncoder()
 	defer encoder.giveBack()
@@ -78,8 +79,8 @@ func (t *Typed[T]) Put(key string, value *T, options ...CallOption) error {
 
 // Get gives the value, and whether there is one. That there is none is not an error.
 //
-// A hit sets the item's timestamp; one on disk also brings the item into memory. An item that is expired, or does not decode, is
-// removed, and it is a miss; the log says why at [slog.LevelDebug].
+// A hit sets the item's timestamp; one on disk also brings the item into memory. An item that is expired, or
+// does not decode, is removed, and it is a miss; the log says why at [slog.LevelDebug].
 //
 // Errors: as [Cache.Get].
 func (t *Typed[T]) Get(key string, options ...CallOption) (value *T, ok bool, err error) {
@@ -170,7 +171,8 @@ func (t *Typed[T]) discard(key string, version uint64, reason error) error {
 	return nil
 }
 
-// PutMany stores all values or, after any error, none. They share one timestamp, and eviction runs once, after all are in.
+// PutMany stores all values or, after any error, none. They share one timestamp, and eviction runs once, after
+// all are in.
 //
 // Errors: as [Typed.Put].
 func (t *Typed[T]) PutMany(items map[string]*T, options ...CallOption) error {
@@ -183,7 +185,8 @@ func (t *Typed[T]) PutMany(items map[string]*T, options ...CallOption) error {
 	}, options...)
 }
 
-// PutSlice is PutMany for keys and values in two slices of one length. Of a key that comes twice the later value stays.
+// PutSlice is PutMany for keys and values in two slices of one length. Of a key that comes twice the later
+// value stays.
 func (t *Typed[T]) PutSlice(keys []string, values []*T, options ...CallOption) error {
 	items, err := pairs("put many", keys, values)
 	if err != nil {
@@ -225,8 +228,9 @@ func (t *Typed[T]) PutSeq(items iter.Seq2[string, *T], options ...CallOption) er
 	return nil
 }
 
-// GetMany gives the values that are there; missing keys are absent. It sets no timestamps and brings nothing into memory, so
-// that a scan cannot flush the cache. What is on disk is read as of one moment. Every key counts as one get.
+// GetMany gives the values that are there; missing keys are absent. It sets no timestamps and brings nothing
+// into memory, so that a scan cannot flush the cache. What is on disk is read as of one moment. Every key
+// counts as one get.
 //
 // Errors: as [Cache.Get].
 func (t *Typed[T]) GetMany(keys []string, options ...CallOption) (map[string]*T, error) {

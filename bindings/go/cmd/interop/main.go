@@ -1,5 +1,5 @@
-// Command interop is the worker for Go in the tests that let programs in several languages use one file: it obeys requests on
-// standard input, one JSON object a line. tests/interop/README.md has the protocol.
+// Command interop is the worker for Go in the tests that let programs in several languages use one file: it
+// obeys requests on standard input, one JSON object a line. tests/interop/README.md has the protocol.
 package main
 
 import (

@@ -1,7 +1,7 @@
 // Command coresources writes, for each source of the core that src/meson.build lists, a core_*.cc that includes it.
 //
-// cgo compiles only what lies in a package's own folder. One file for each source, not one for all: sources may use the
-// same names in their anonymous namespaces.
+// cgo compiles only what lies in a package's own folder. One file for each source, not one for all: sources may
+// use the same names in their anonymous namespaces.
 package main
 
 import (
@@ -39,6 +39,13 @@ func main() {
 
 var quoted = regexp.MustCompile(`'([^']+\.cc)'`)
 
+const wrapper = `// Written by internal/coresources; do not edit.
+
+//go:build dbc_source
+
+#include "../../src/%s"
+`
+
 // wrappers tells the files that should be there, by name, with what should be in them.
 func wrappers(build string) (map[string]string, error) {
 	text, err := os.ReadFile(build)
@@ -48,7 +55,7 @@ func wrappers(build string) (map[string]string, error) {
 	files := map[string]string{}
 	for _, match := range quoted.FindAllStringSubmatch(string(text), -1) {
 		name := "core_" + strings.ReplaceAll(match[1], "/", "_")
-		files[name] = fmt.Sprintf("// Written by internal/coresources; do not edit.\n\n//go:build dbc_source\n\n#include \"../../src/%s\"\n", match[1])
+		files[name] = fmt.Sprintf(wrapper, match[1])
 	}
 	if len(files) == 0 {
 		return nil, fmt.Errorf("%s lists no sources", build)

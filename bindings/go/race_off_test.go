@@ -1,0 +1,5 @@
+//go:build !race
+
+package dbc
+
+const raceEnabled = false
