@@ -87,13 +87,14 @@ Statement::Statement(const Connection &connection, const char *sql) : connection
   if (result != SQLITE_OK) connection.fail(result, sql);
 }
 
+// A null pointer would bind NULL; what is empty is not NULL.
+
 Statement &Statement::bind(int index, std::string_view text) {
-  check(sqlite3_bind_text64(handle_, index, text.data(), text.size(), SQLITE_STATIC, SQLITE_UTF8));
+  check(sqlite3_bind_text64(handle_, index, text.data() ? text.data() : "", text.size(), SQLITE_STATIC, SQLITE_UTF8));
   return *this;
 }
 
 Statement &Statement::bind_blob(int index, std::string_view bytes) {
-  // A null pointer would bind NULL; an empty value is not NULL.
   check(sqlite3_bind_blob64(handle_, index, bytes.data() ? bytes.data() : "", bytes.size(), SQLITE_STATIC));
   return *this;
 }

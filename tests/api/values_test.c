@@ -6,18 +6,19 @@ TEST(empty_values) {
   CHECK(dbc_put(cache, KEY("null"), NULL, 0, 0, NULL, NULL) == DBC_OK);
   CHECK(dbc_put(cache, KEY("empty"), "", 0, 0, NULL, NULL) == DBC_OK);
   CHECK(dbc_put(cache, KEY("text"), "", 0, DBC_TEXT, NULL, NULL) == DBC_OK);
+  CHECK(dbc_put(cache, KEY("null text"), NULL, 0, DBC_TEXT, NULL, NULL) == DBC_OK);
   for (int round = 0; round < 2; ++round) {
-    const char *keys[] = {"null", "empty", "text"};
-    for (int i = 0; i < 3; ++i) {
+    const char *keys[] = {"null", "empty", "text", "null text"};
+    for (int i = 0; i < 4; ++i) {
       dbc_value *value = NULL;
       CHECK(dbc_get(cache, KEY(keys[i]), NULL, &value) == DBC_OK);
       CHECK(dbc_value_data(value) != NULL && dbc_value_size(value) == 0);
-      CHECK(dbc_value_is_text(value) == (i == 2));
+      CHECK(dbc_value_is_text(value) == (i >= 2));
       dbc_value_release(value);
     }
     CHECK(dbc_clear_memory(cache) == DBC_OK);
   }
-  CHECK(size_of(cache) == 0 && count_of(cache) == 3);
+  CHECK(size_of(cache) == 0 && count_of(cache) == 4);
   dbc_free(cache);
 }
 
