@@ -2,8 +2,15 @@ package dbc
 
 import (
 	"errors"
+	"fmt"
+	"maps"
+	"os/exec"
 	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 )
 
 // openCache opens a cache of bytes on a file of the test's own, and closes it at the end.
@@ -67,5 +74,230 @@ func TestPutAndGet(t *testing.T) {
 	got, ok, err = cache.Get("b")
 	if got != nil || ok || err != nil {
 		t.Error(got, ok, err)
+	}
+}
+
+func TestWhatGetAppendsTo(t *testing.T) {
+	cache := openCache(t)
+	must(t, cache.Put("k", []byte("12")))
+	room := make([]byte, 1, 10)
+	got, ok, err := cache.AppendGet(room, "k")
+	if string(got) != "\x0012" || !ok || err != nil || &got[0] != &room[0] {
+		t.Error(got, ok, err)
+	}
+	got, ok, err = cache.AppendGet(room[:1:2], "k")
+	if string(got) != "\x0012" || !ok || err != nil || &got[0] == &room[0] {
+		t.Error(got, ok, err)
+	}
+	got, ok, err = cache.AppendGet(room, "absent")
+	if len(got) != 1 || ok || err != nil {
+		t.Error(got, ok, err)
+	}
+	got, ok, err = cache.AppendGet(room, "")
+	if len(got) != 1 || ok || !errors.Is(err, ErrInvalidArgument) {
+		t.Error(got, ok, err)
+	}
+}
+
+func TestAppendingToABufferAllocatesNothing(t *testing.T) {
+	cache := openCache(t)
+	must(t, cache.Put("k", make([]byte, 500)))
+	buffer := make([]byte, 0, 500)
+	allocations := testing.AllocsPerRun(100, func() {
+		if _, ok, err := cache.AppendGet(buffer, "k"); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+	})
+	if allocations != 0 {
+		t.Error(allocations)
+	}
+}
+
+func TestValuesAreCopies(t *testing.T) {
+	cache := openCache(t)
+	given := []byte("12")
+	must(t, cache.Put("k", given))
+	given[0] = 'x'
+	got, _, err := cache.Get("k")
+	must(t, err)
+	got[1] = 'y'
+	again, _, err := cache.Get("k")
+	if string(again) != "12" || err != nil {
+		t.Errorf("%q, %v", again, err)
+	}
+}
+
+func TestItemsTellWhatIsKnown(t *testing.T) {
+	cache := openCache(t)
+	moment := time.Date(2020, 2, 29, 12, 0, 0, 250e6, time.UTC)
+	first := value(cache.PutVersion("k", []byte("12"), At(moment), AsText()))(t)
+	item := value(cache.GetItem("k", 0, At(moment.Add(time.Second))))(t)
+	if !item.Found || item.Unchanged || string(item.Value) != "12" || item.Size != 2 || item.Version != first || !item.Text {
+		t.Errorf("%+v", item)
+	}
+	if !item.Time().Equal(moment.Add(time.Second)) {
+		t.Error(item.Time())
+	}
+	item = value(cache.GetItem("k", first, At(moment)))(t)
+	if !item.Found || !item.Unchanged || item.Value != nil || item.Version != first {
+		t.Errorf("%+v", item)
+	}
+	second := value(cache.PutVersion("k", []byte("34"), At(moment)))(t)
+	if item = value(cache.GetItem("k", first, At(moment)))(t); item.Unchanged || string(item.Value) != "34" || item.Text {
+		t.Errorf("%+v", item)
+	}
+	if second <= first {
+		t.Error(first, second)
+	}
+	if item = value(cache.GetItem("x", first))(t); item.Found || item.Version != 0 {
+		t.Errorf("%+v", item)
+	}
+	items := value(cache.GetItems([]string{"x", "k", "k"}, []uint64{0, second, first}, At(moment)))(t)
+	if items[0].Found || !items[1].Unchanged || string(items[2].Value) != "34" || items[2].Tier != TierMemory ||
+		items[2].Version != second || !items[2].Time().Equal(moment) {
+		t.Errorf("%+v", items)
+	}
+}
+
+func TestTheLastTimeCounts(t *testing.T) {
+	cache := openCache(t)
+	must(t, cache.Put("k", nil, AtSeconds(1), AsText(), AtSeconds(-2.5)))
+	items := value(cache.GetItems([]string{"k"}, nil, AtSeconds(0)))(t)
+	if items[0].Timestamp != -2.5 || !items[0].Time().Equal(time.Unix(-3, 5e8)) {
+		t.Errorf("%+v, %v", items[0], items[0].Time())
+	}
+}
+
+func TestBatchesOfBytes(t *testing.T) {
+	cache := openCache(t)
+	must(t, cache.PutMany(map[string][]byte{"a": []byte("1"), "b": []byte("2")}))
+	must(t, cache.PutSlice([]string{"c", "d", "c"}, [][]byte{[]byte("3"), []byte("4"), []byte("5")}))
+	must(t, cache.PutSeq(maps.All(map[string][]byte{"e": []byte("6")})))
+	keys := []string{"e", "x", "c", "a"}
+	many := value(cache.GetMany(keys))(t)
+	if len(many) != 3 || string(many["e"]) != "6" || string(many["c"]) != "5" || string(many["a"]) != "1" {
+		t.Errorf("%q", many)
+	}
+	rows := value(cache.GetSlice(keys))(t)
+	if string(rows[0]) != "6" || rows[1] != nil || string(rows[2]) != "5" || string(rows[3]) != "1" {
+		t.Errorf("%q", rows)
+	}
+	var order []string
+	for key, found := range value(cache.GetSeq(slices.Values(keys)))(t) {
+		order = append(order, key+string(found))
+		if key == "c" {
+			break
+		}
+	}
+	if !slices.Equal(order, []string{"e6", "c5"}) {
+		t.Error(order)
+	}
+	if removed := value(cache.DeleteMany(keys))(t); removed != 3 {
+		t.Error(removed)
+	}
+	if versions := value(cache.PutVersions([]string{"y", "z"}, [][]byte{nil, nil}))(t); versions[0] == versions[1] {
+		t.Error(versions)
+	}
+}
+
+func TestNamesAreThoseOfAllLanguages(t *testing.T) {
+	for code, name := range map[Code]string{
+		ErrInvalidArgument: "DBC_INVALID_ARGUMENT", ErrClosed: "DBC_CLOSED", ErrBusy: "DBC_BUSY", ErrIO: "DBC_IO",
+		ErrFull: "DBC_FULL", ErrCorrupt: "DBC_CORRUPT", ErrVersion: "DBC_VERSION", ErrForeign: "DBC_FOREIGN",
+		ErrNoMemory: "DBC_NO_MEMORY", ErrBufferTooSmall: "DBC_BUFFER_TOO_SMALL", ErrInternal: "DBC_INTERNAL",
+		Code(999): "DBC_UNKNOWN",
+	} {
+		if code.Name() != name || code.Error() != name {
+			t.Error(code.Name(), name)
+		}
+	}
+	var stats Stats
+	fields := reflect.TypeOf(stats)
+	position := 0
+	for name, number := range stats.All() {
+		field := strings.ToLower(strings.ReplaceAll(name, "_", ""))
+		if number != 0 || field != strings.ToLower(fields.Field(position).Name) {
+			t.Error(name, fields.Field(position).Name)
+		}
+		position++
+	}
+	if position != fields.NumField() {
+		t.Errorf("%d of %d counters", position, fields.NumField())
+	}
+	for range stats.All() {
+		break
+	}
+	if TierNone.String()+TierMemory.String()+TierDisk.String() != "nonememorydisk" {
+		t.Error("tiers")
+	}
+	if LibraryVersion() == "" {
+		t.Error("no version")
+	}
+}
+
+func TestAnErrorTellsEverything(t *testing.T) {
+	cache := openCache(t)
+	err := cache.Put("", nil)
+	if err.Error() != "dbc: put: Key cannot be empty" || errors.Is(err, ErrBusy) {
+		t.Error(err)
+	}
+	var code Code
+	if !errors.As(err, &code) || code != ErrInvalidArgument {
+		t.Error(code)
+	}
+}
+
+func TestErrorsBelongToTheirCall(t *testing.T) {
+	cache := openCache(t)
+	eachOf(8, func(number int) {
+		long := strings.Repeat("x", 300+number)
+		for range 200 {
+			err := cache.Put(long, nil)
+			if err == nil || !strings.Contains(err.Error(), fmt.Sprint("Key length ", len(long), " exceeds")) {
+				t.Error(err)
+				return
+			}
+		}
+	})
+}
+
+func TestAFileThatAnotherProgramHoldsIsBusy(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "cache.db")
+	cache := openCacheAt(t, path, WithBusyTimeout(50*time.Millisecond))
+	must(t, cache.Put("k", []byte("before")))
+	shell := exec.Command("sqlite3", path)
+	input, err := shell.StdinPipe()
+	must(t, err)
+	output, err := shell.StdoutPipe()
+	must(t, err)
+	must(t, shell.Start())
+	_, err = fmt.Fprintln(input, "BEGIN IMMEDIATE; SELECT 'held';")
+	must(t, err)
+	if _, err := output.Read(make([]byte, 10)); err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range []error{cache.Put("k", nil), cache.PutMany(map[string][]byte{"k": nil})} {
+		wantError(t, err, ErrBusy)
+	}
+	if _, err := cache.Delete("k"); !errors.Is(err, ErrBusy) {
+		t.Error(err)
+	}
+	if got, _, err := cache.Get("k"); string(got) != "before" || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
+	must(t, input.Close())
+	must(t, shell.Wait())
+	must(t, cache.Put("k", nil))
+}
+
+func TestItemsSurviveARestart(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "cache.db")
+	cache, err := Open(path, "1")
+	must(t, err)
+	must(t, cache.Put("k", []byte("12")))
+	must(t, cache.Flush())
+	must(t, cache.Close())
+	if got, _, err := openCacheAt(t, path).Get("k"); string(got) != "12" || err != nil {
+		t.Errorf("%q, %v", got, err)
 	}
 }
