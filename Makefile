@@ -34,16 +34,18 @@ setup-python:
 setup-binding:
 	@tests/tools/setup.sh binding
 
-.PHONY: setup-rust
+.PHONY: setup-rust setup-go
 setup-rust:
 	@tests/tools/setup.sh rust
+setup-go:
+	@tests/tools/setup.sh go
 
 demo: setup-binding setup-rust
 	@$(PYTHON) bindings/python/examples/demo.py
 	@if command -v cargo >/dev/null; then CARGO_TARGET_DIR=build/cargo-source DBC_SYS=source \
 		cargo run --release --quiet --locked --manifest-path bindings/rust/Cargo.toml --example demo; fi
 
-test: setup-binding setup-rust all
+test: setup-binding setup-rust setup-go all
 	@$(PYTHON) $(RUN_TESTS) $(RELEASE)
 
 # Nothing left out: every call that can fail, thousands of power cuts, hundreds of kills. About an hour.

@@ -18,6 +18,7 @@ import (
 	"runtime"
 	"runtime/cgo"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unsafe"
 )
@@ -103,6 +104,7 @@ type objectHolder interface {
 // back. So every call keeps the base alive until it is through.
 type base struct {
 	pointer *C.dbc_cache
+	closed  *atomic.Bool
 	log     *logSink // nil: the library does not call back
 	holder  objectHolder
 }
@@ -133,13 +135,25 @@ func open(path, schemaVersion string, s *settings) (*base, error) {
 	if isError(&answer) {
 		return nil, failed("open", &answer)
 	}
-	runtime.AddCleanup(opened, free, opened.pointer)
+	opened.closed = new(atomic.Bool)
+	runtime.AddCleanup(opened, free, unused{opened.pointer, opened.closed})
 	return opened, nil
 }
 
-// free is the safety net for a cache that nobody closed. Not on the one goroutine that runs cleanups, since
-// closing writes to the file.
-func free(pointer *C.dbc_cache) { go C.dbc_free(pointer) }
+// unused is a handle that no call can be inside of any more.
+type unused struct {
+	pointer *C.dbc_cache
+	closed  *atomic.Bool
+}
+
+// free frees a handle, and is the safety net for a cache that nobody closed.
+func free(u unused) {
+	if u.closed.Load() {
+		C.dbc_free(u.pointer)
+	} else {
+		go C.dbc_free(u.pointer) // closing writes to the file, and other cleanups shall not wait for that
+	}
+}
 
 // Close writes what is pending, such as access times, and closes the file. It waits for calls that other
 // goroutines are inside of; calls that begin later fail with [ErrClosed]. Closing again does nothing. Called
@@ -151,6 +165,7 @@ func (b *base) Close() error {
 	if answer.status == C.DBC_INVALID_ARGUMENT {
 		return failed("close", &answer)
 	}
+	b.closed.Store(true)
 	if b.log != nil {
 		b.log.logger.Store(nil)
 	}

@@ -5,6 +5,7 @@ SUITES. A suite that ran no test has failed. The last line is "N passed, N faile
 """
 
 import argparse
+import hashlib
 import json
 import os
 import re
@@ -63,6 +64,30 @@ def junit(code, output, report):
         failed += int(suite.get("failures", 0)) + int(suite.get("errors", 0))
         skipped += int(suite.get("skipped", 0))
     return with_exit_code(code, Outcome(max(tests - failed - skipped, 0), failed, skipped))
+
+
+def go_test(code, output, report):
+    """`go test -json`. Tells what the failed tests have said."""
+    if code == 0 and output.startswith("SKIPPED"):
+        return Outcome(0, 0, 1)
+    if report is None:
+        return plain(code, output, report)
+    try:
+        events = [json.loads(line) for line in report.read_text().splitlines()]
+    except (OSError, ValueError):
+        return Outcome(0, 1, 0)
+    ended = {}
+    said = {}
+    for event in events:
+        name = (event.get("Package", event.get("ImportPath")), event.get("Test"))
+        said.setdefault(name, []).append(event.get("Output", ""))
+        if event["Action"] in ("pass", "fail", "skip"):
+            ended[name] = event["Action"]
+    for name, text in said.items():
+        if ended.get(name, "fail") == "fail":  # also what did not end, and builds that failed
+            print("".join(text), end="")
+    counted = [action for (_, test), action in ended.items() if test]
+    return with_exit_code(code, Outcome(*(counted.count(action) for action in ("pass", "fail", "skip"))))
 
 
 def plain(code, output, report):
@@ -165,6 +190,48 @@ def hello(build, reports):
     yield Run("examples/c/hello (second run)", [build / "tests" / "hello"], None)
 
 
+def lacking(name, what):
+    """In place of runs for which the machine has not what they need: skipped, but never where all has to be tested."""
+    print(f"   SKIPPED: {what}" if os.environ.get("CI") != "true" else f"   missing: {what}", file=sys.stderr)
+    message = f"print('SKIPPED: ' + {what!r}); raise SystemExit({os.environ.get('CI') == 'true'})"
+    return Run(name, [sys.executable, "-c", message], None)
+
+
+def go(build, reports):
+    """The Go binding, with the library that was just built, and once with the core's source compiled in."""
+    module = ROOT / "bindings" / "go"
+    if not shutil.which("go") or subprocess.run(["go", "-C", module, "list", "-m"], capture_output=True).returncode:
+        yield lacking("go test", "a Go as recent as bindings/go/go.mod asks for (tests/tools/setup.sh go)")
+        return
+    library = {
+        "PKG_CONFIG_PATH": build / "meson-uninstalled",
+        "CGO_CFLAGS": f"-O2 -g -I{ROOT / 'include'}",
+        "LD_LIBRARY_PATH": build / "src",
+    }
+    # The go command does not see changes of what the package's folder does not hold.
+    sources = sorted(path for folder in ("src", "include") for path in (ROOT / folder).rglob("*.*"))
+    stamp = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
+    source = {"CGO_CPPFLAGS": f"-DDBC_CORE_STAMP=0x{stamp}", "CGO_CFLAGS": "-O0 -g0", "CGO_CXXFLAGS": "-O0 -g0"}
+
+    def command(settings, script, *arguments):
+        environment = [f"{name}={value}" for name, value in settings.items()]
+        return ["env", *environment, "sh", "-c", f'cd "$0" && {script}', module, *arguments]
+
+    def test(name, settings, *arguments):
+        report = reports / f"{name}.json"
+        script = f"go test -json -count=1 \"$@\" >'{report}'"
+        return Run(name, command(settings, script, *arguments), report)
+
+    yield Run("gofmt", command({}, 'gofmt -l . && test -z "$(gofmt -l .)"'), None)
+    yield Run("go vet", command(library, "go vet ./..."), None)
+    worker = ROOT / "build" / "go" / "interop"
+    yield Run("cmd/interop", command(library, 'go build -o "$1" ./cmd/interop', worker), None)
+    yield test("go test", library, "./...")
+    yield test("go test -race", library, "-race", "-skip", "TestCases", ".")
+    yield test("GOEXPERIMENT=cgocheck2", {**library, "GOEXPERIMENT": "cgocheck2"}, "-skip", "TestCases|Leave", ".")
+    yield test("core from source", source, "-tags", "dbc_source", "-skip", "TestCases|Leave", ".")
+
+
 def steps(build, reports):
     yield Run("every step has a test", [sys.executable, ROOT / "tests" / "tools" / "steps.py"], None)
 
@@ -183,6 +250,7 @@ SUITES = [
     Suite("python", "Python", pytest("tests/python"), junit, native=False, live=True),
     Suite("interop", "all", pytest("tests/interop"), junit, native=False, live=True),
     Suite("rust", "Rust", cargo, libtest, native=False, live=False),
+    Suite("go", "Go", go, go_test, native=False, live=False),
     Suite("steps", "plan", steps, plain, native=False, live=False),
 ]
 

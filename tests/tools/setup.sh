@@ -5,11 +5,13 @@
 #   tests/tools/setup.sh python   also a virtual environment in build/venv with the packages of the tests
 #   tests/tools/setup.sh binding  also the Python binding in it, again whenever its sources or the core's have changed
 #   tests/tools/setup.sh rust     a Rust toolchain alone (setup_rust.sh)
+#   tests/tools/setup.sh go       a Go toolchain alone (setup_go.sh)
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 wanted=${1:-core}
 [ "$wanted" != rust ] || exec tests/tools/setup_rust.sh
+[ "$wanted" != go ] || exec tests/tools/setup_go.sh
 venv=build/venv
 requirements=tests/python-requirements.txt
 
