@@ -23,6 +23,7 @@ func eachKey(b *testing.B, call func(i int)) {
 // eachKeyInParallel measures the same from as many goroutines as there are processors.
 func eachKeyInParallel(b *testing.B, call func(i int)) {
 	b.ReportAllocs()
+	b.ResetTimer()
 	var started atomic.Int64
 	b.RunParallel(func(pb *testing.PB) {
 		i := int(started.Add(1)) * 1009
