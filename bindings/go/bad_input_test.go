@@ -262,6 +262,10 @@ func TestOpenRefusesBadArguments(t *testing.T) {
 		{"no touch delay", path, "1", WithTouchDelay(0), "touch_delay_seconds"},
 		{"unknown durability", path, "1", WithDurability(7), "durability"},
 		{"unknown action", path, "1", WithOnCorrupt(7), "on_corrupt"},
+		{"unknown write mode", path, "1", WithWriteMode(7), "write_mode"},
+		{"no room to wait", path, "1", WithWriteBehindItems(0), "write_behind_items"},
+		{"no bytes to wait", path, "1", WithWriteBehindSizeBytes(0), "write_behind_size_bytes"},
+		{"no delay", path, "1", WithWriteBehindDelay(0), "write_behind_delay_seconds"},
 		{"file type as mode", path, "1", WithFileMode(os.ModeDir | 0o700), "file_mode"},
 	} {
 		t.Run(bad.name, func(t *testing.T) {

@@ -265,7 +265,8 @@ func (b *base) ClearMemory() error {
 	return nil
 }
 
-// Flush writes pending access times to the file, so that other programs see them.
+// Flush writes what is pending to the file, so that other programs see it: access times, and with [WriteBehind] the
+// puts that wait.
 func (b *base) Flush() error {
 	answer := C.dbcgo_flush(b.get())
 	return b.finish("flush", &answer)

@@ -290,6 +290,31 @@ func TestAFileThatAnotherProgramHoldsIsBusy(t *testing.T) {
 	must(t, cache.Put("k", nil))
 }
 
+func TestWriteBehind(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "cache.db")
+	behind, err := OpenTyped[int](path, "1", WithWriteMode(WriteBehind), WithWriteBehindDelay(time.Hour),
+		WithWriteBehindItems(100), WithWriteBehindSizeBytes(1000))
+	must(t, err)
+	other := openCacheAt(t, path)
+	one := 1
+	must(t, behind.Put("k", &one))
+	if got := get(t, behind, "k"); got != &one {
+		t.Error(got)
+	}
+	if value(other.Exists("k"))(t) {
+		t.Error("it is in the file already")
+	}
+	must(t, behind.Flush())
+	if !value(other.Exists("k"))(t) {
+		t.Error("it is not in the file")
+	}
+	must(t, behind.Put("l", &one))
+	must(t, behind.Close())
+	if !value(other.Exists("l"))(t) {
+		t.Error("closing has lost it")
+	}
+}
+
 func TestItemsSurviveARestart(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "cache.db")
 	cache, err := Open(path, "1")

@@ -39,6 +39,21 @@ const (
 	OnCorruptFail OnCorrupt = C.DBC_ON_CORRUPT_FAIL
 )
 
+// WriteMode says when a put is acknowledged.
+type WriteMode int
+
+const (
+	// WriteThrough: when it is committed to the file. Puts of several goroutines at once share a transaction. The
+	// default.
+	WriteThrough WriteMode = C.DBC_WRITE_THROUGH
+	// WriteBehind: when it is in a bounded buffer in memory. This cache sees it at once; other caches, and the limits
+	// on disk, when a thread of the library has committed it, many puts in one transaction. A full buffer makes
+	// callers wait; nothing is dropped. When the commits fail, what the buffer holds is kept and tried again, and a put
+	// gives the error once the buffer is full. Flush waits for everything, and reports errors; Close flushes; batches
+	// of puts and all removals commit what waits, and then themselves. A crash or a kill loses at most the buffer.
+	WriteBehind WriteMode = C.DBC_WRITE_BEHIND
+)
+
 // WithMaxMemoryItems limits how many items memory holds. Default 10 000; 0 switches the memory tier off.
 func WithMaxMemoryItems(items int64) Option {
 	return number("max_memory_items", items)
@@ -95,6 +110,22 @@ func WithTouchDelay(delay time.Duration) Option { return duration("touch_delay_s
 // WithFileMode sets the permission bits of files that are created. Default 0600.
 func WithFileMode(mode fs.FileMode) Option { return number("file_mode", int64(mode)) }
 
+// WithWriteMode says when a put is acknowledged. Default [WriteThrough].
+func WithWriteMode(mode WriteMode) Option { return number("write_mode", int64(mode)) }
+
+// WithWriteBehindItems limits how many puts may wait to be committed, with [WriteBehind]. Default 1000, from 1 to
+// 1 000 000.
+func WithWriteBehindItems(items int64) Option { return number("write_behind_items", items) }
+
+// WithWriteBehindSizeBytes limits the sum of their value sizes in bytes. Default 8 MiB, at least 1.
+func WithWriteBehindSizeBytes(bytes int64) Option { return number("write_behind_size_bytes", bytes) }
+
+// WithWriteBehindDelay limits how long a put may wait to be committed. Default 100 milliseconds, more than 0, at most an
+// hour.
+func WithWriteBehindDelay(delay time.Duration) Option {
+	return duration("write_behind_delay_seconds", delay)
+}
+
 // WithLogger sends the library's messages to a logger: from [LevelTrace], every operation with its outcome, to
 // [slog.LevelWarn]. Which levels the logger has enabled is asked when the cache is opened; what is not enabled costs
 // nothing. Use [Cache.SetLogLevel] to change it later.
@@ -127,19 +158,23 @@ func newSettings(options []Option) *settings {
 
 // optionByName has the library's options by the names that all languages share.
 var optionByName = map[string]C.int32_t{
-	"max_memory_items":      C.DBC_MAX_MEMORY_ITEMS,
-	"max_memory_size_bytes": C.DBC_MAX_MEMORY_SIZE_BYTES,
-	"max_disk_items":        C.DBC_MAX_DISK_ITEMS,
-	"max_disk_size_bytes":   C.DBC_MAX_DISK_SIZE_BYTES,
-	"memory_ttl_seconds":    C.DBC_MEMORY_TTL_SECONDS,
-	"disk_ttl_seconds":      C.DBC_DISK_TTL_SECONDS,
-	"max_item_size_bytes":   C.DBC_MAX_ITEM_SIZE_BYTES,
-	"memory_values":         C.DBC_MEMORY_VALUES,
-	"durability":            C.DBC_DURABILITY,
-	"busy_timeout_seconds":  C.DBC_BUSY_TIMEOUT_SECONDS,
-	"on_corrupt":            C.DBC_ON_CORRUPT,
-	"touch_delay_seconds":   C.DBC_TOUCH_DELAY_SECONDS,
-	"file_mode":             C.DBC_FILE_MODE,
+	"max_memory_items":           C.DBC_MAX_MEMORY_ITEMS,
+	"max_memory_size_bytes":      C.DBC_MAX_MEMORY_SIZE_BYTES,
+	"max_disk_items":             C.DBC_MAX_DISK_ITEMS,
+	"max_disk_size_bytes":        C.DBC_MAX_DISK_SIZE_BYTES,
+	"memory_ttl_seconds":         C.DBC_MEMORY_TTL_SECONDS,
+	"disk_ttl_seconds":           C.DBC_DISK_TTL_SECONDS,
+	"max_item_size_bytes":        C.DBC_MAX_ITEM_SIZE_BYTES,
+	"memory_values":              C.DBC_MEMORY_VALUES,
+	"durability":                 C.DBC_DURABILITY,
+	"busy_timeout_seconds":       C.DBC_BUSY_TIMEOUT_SECONDS,
+	"on_corrupt":                 C.DBC_ON_CORRUPT,
+	"touch_delay_seconds":        C.DBC_TOUCH_DELAY_SECONDS,
+	"file_mode":                  C.DBC_FILE_MODE,
+	"write_mode":                 C.DBC_WRITE_MODE,
+	"write_behind_items":         C.DBC_WRITE_BEHIND_ITEMS,
+	"write_behind_size_bytes":    C.DBC_WRITE_BEHIND_SIZE_BYTES,
+	"write_behind_delay_seconds": C.DBC_WRITE_BEHIND_DELAY_SECONDS,
 }
 
 func number(name string, value int64) Option {

@@ -10,18 +10,21 @@ import (
 )
 
 var numbers = map[string]func(int64) dbc.Option{
-	"max_memory_items":      dbc.WithMaxMemoryItems,
-	"max_memory_size_bytes": dbc.WithMaxMemorySizeBytes,
-	"max_disk_items":        dbc.WithMaxDiskItems,
-	"max_disk_size_bytes":   dbc.WithMaxDiskSizeBytes,
-	"max_item_size_bytes":   dbc.WithMaxItemSizeBytes,
+	"max_memory_items":        dbc.WithMaxMemoryItems,
+	"max_memory_size_bytes":   dbc.WithMaxMemorySizeBytes,
+	"max_disk_items":          dbc.WithMaxDiskItems,
+	"max_disk_size_bytes":     dbc.WithMaxDiskSizeBytes,
+	"max_item_size_bytes":     dbc.WithMaxItemSizeBytes,
+	"write_behind_items":      dbc.WithWriteBehindItems,
+	"write_behind_size_bytes": dbc.WithWriteBehindSizeBytes,
 }
 
 var durations = map[string]func(time.Duration) dbc.Option{
-	"memory_ttl_seconds":   dbc.WithMemoryTTL,
-	"disk_ttl_seconds":     dbc.WithDiskTTL,
-	"busy_timeout_seconds": dbc.WithBusyTimeout,
-	"touch_delay_seconds":  dbc.WithTouchDelay,
+	"memory_ttl_seconds":         dbc.WithMemoryTTL,
+	"disk_ttl_seconds":           dbc.WithDiskTTL,
+	"busy_timeout_seconds":       dbc.WithBusyTimeout,
+	"touch_delay_seconds":        dbc.WithTouchDelay,
+	"write_behind_delay_seconds": dbc.WithWriteBehindDelay,
 }
 
 var words = map[string]map[string]dbc.Option{
@@ -29,6 +32,10 @@ var words = map[string]map[string]dbc.Option{
 		"normal": dbc.WithDurability(dbc.DurabilityNormal),
 		"full":   dbc.WithDurability(dbc.DurabilityFull),
 		"off":    dbc.WithDurability(dbc.DurabilityOff),
+	},
+	"write_mode": {
+		"through": dbc.WithWriteMode(dbc.WriteThrough),
+		"behind":  dbc.WithWriteMode(dbc.WriteBehind),
 	},
 	"on_corrupt": {
 		"restart": dbc.WithOnCorrupt(dbc.OnCorruptRestart),
