@@ -92,9 +92,25 @@ int fork_under_load(const std::string &path, Board &board, int forks) {
   Cache cache(path, options);
   std::atomic<bool> stop{false};
   std::atomic<int> failures{0};
-  std::vector<std::thread> threads;
+  std::set<pid_t> children;
+  // Also when something fails: nobody goes on.
+  struct Ending {
+    Ending(std::atomic<bool> &stop_, std::set<pid_t> &children_) : stop(stop_), children(children_) {}
+    ~Ending() {
+      stop = true;
+      for (std::thread &thread : threads) thread.join();
+      for (pid_t child : children) {
+        kill(child, SIGKILL);
+        waitpid(child, nullptr, 0);
+      }
+    }
+    std::atomic<bool> &stop;
+    std::set<pid_t> &children;
+    std::vector<std::thread> threads;
+  };
+  std::optional<Ending> ending(std::in_place, stop, children);
   auto start = [&](auto work) {
-    threads.emplace_back([&, work] {
+    ending->threads.emplace_back([&, work] {
       try {
         while (!stop) work();
       } catch (const std::exception &error) {
@@ -119,7 +135,6 @@ int fork_under_load(const std::string &path, Board &board, int forks) {
     cache.flush();
     usleep(500);
   });
-  std::set<pid_t> children;
   auto wait_for_one = [&] {
     int status = 0;
     pid_t child = waitpid(-1, &status, 0);
@@ -137,8 +152,7 @@ int fork_under_load(const std::string &path, Board &board, int forks) {
     REQUIRE(wait_for([&] { return failures > 0 || board.done[0] > before; }));  // the parent goes on
   }
   while (!children.empty()) wait_for_one();
-  stop = true;
-  for (std::thread &thread : threads) thread.join();
+  ending.reset();
   REQUIRE(failures == 0);
   // Nothing is lost of what was acknowledged, whoever wrote it.
   uint64_t lost = 0, puts = 0;
