@@ -31,9 +31,9 @@ std::vector<Cache::NewItem> check_items(const Cache &cache, size_t count, const 
   return items;
 }
 
-dbc_result *to_result(std::vector<Cache::Found> answers) {
+// With room for all, so that filling it cannot fail: by then the call may have removed what had expired.
+std::unique_ptr<dbc_result> make_result(size_t count) {
   auto result = std::make_unique<dbc_result>();
-  size_t count = answers.size();
   result->statuses.resize(count);
   result->tiers.resize(count);
   result->data.resize(count);
@@ -41,7 +41,11 @@ dbc_result *to_result(std::vector<Cache::Found> answers) {
   result->versions.resize(count);
   result->timestamps.resize(count);
   result->items.reserve(count);
-  for (size_t i = 0; i < count; ++i) {
+  return result;
+}
+
+void fill_result(dbc_result *result, std::vector<Cache::Found> answers) noexcept {
+  for (size_t i = 0; i < answers.size(); ++i) {
     Cache::Found &found = answers[i];
     result->statuses[i] = static_cast<int32_t>(found.status);
     result->tiers[i] = static_cast<int32_t>(found.tier);
@@ -52,7 +56,6 @@ dbc_result *to_result(std::vector<Cache::Found> answers) {
     result->sizes[i] = found.item->value().size();
     result->items.push_back(std::move(found.item));
   }
-  return result.release();
 }
 
 }  // namespace
@@ -80,7 +83,9 @@ dbc_status dbc_get_many(dbc_cache *cache, size_t count, const char *keys, const 
     dbc::require(result, "result");
     std::vector<Key> checked = dbc::check_keys(count, keys, key_sizes);
     dbc::check_timestamp(timestamp);
-    *result = to_result(c.get_many(checked, held_versions, timestamp));
+    std::unique_ptr<dbc_result> made = make_result(count);
+    fill_result(made.get(), c.get_many(checked, held_versions, timestamp));
+    *result = made.release();
     return Status::kOk;
   });
 }

@@ -68,8 +68,8 @@ const Fault *Injector::ask(Call call) noexcept {
 }
 
 Injector &injector() {
-  static Injector *const instance = new Injector;
-  return *instance;
+  static constinit Injector instance;  // asked before anything can be constructed
+  return instance;
 }
 
 }  // namespace dbc::faults

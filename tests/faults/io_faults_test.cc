@@ -19,7 +19,9 @@ class IoFaults : public ::testing::TestWithParam<Fault> {
   // Whether the fault happened. Throws where the library did not keep its word.
   bool run(uint64_t k, bool lasting, dbc_durability durability) {
     folder_.clear();
-    Script script({folder_.path(), GetParam(), k, lasting, durability});
+    // When the file is given up, what the memory tier holds is gone with it.
+    Limits limits = GetParam().damages ? Limits::kDiskOnly : Limits::kBoth;
+    Script script({folder_.path(), GetParam(), k, lasting, durability, limits});
     try {
       script.run();
     } catch (const model::Mismatch &mismatch) {

@@ -87,12 +87,11 @@ std::string Script::history() const {
 
 model::Settings Script::settings() const {
   model::Settings settings;
-  // Where the file may be given up, the memory tier is left out: it is gone with it.
-  settings.max_memory_items = plan_.fault.damages ? 0 : 5;
+  settings.max_memory_items = plan_.limits == Limits::kDiskOnly ? 0 : 5;
   settings.max_memory_size_bytes = 3000;
   settings.max_item_size_bytes = 2500;
-  settings.max_disk_items = 10;
-  settings.max_disk_size_bytes = 90'000;
+  settings.max_disk_items = plan_.limits == Limits::kMemoryOnly ? 1000 : 10;
+  settings.max_disk_size_bytes = plan_.limits == Limits::kMemoryOnly ? 1'000'000 : 90'000;
   settings.memory_ttl_seconds = 100;
   settings.disk_ttl_seconds = 1000;
   settings.touch_delay_seconds = 3600;  // a thread that writes them meanwhile would make each run another
@@ -126,6 +125,7 @@ void Script::run() {
 // A new file, all calls, two handles.
 void Script::first_life() {
   open(main_, "cache.db", "1");
+  put(main_, "key13", value_of('z', 10), 0.5);
   put(main_, "key0", value_of('a', 10), 1);
   put(main_, "key1", value_of('b', 20'000), 2);
   put(main_, "key2", "", 3);
@@ -167,7 +167,7 @@ void Script::first_life() {
   get(main_, "key12", 170);   // too old for memory
   get(main_, "key8", 1110);   // and for the disk
   get_many(main_, {"key3", "key10", "key12"}, 1050);
-  purge(main_, 1010);
+  purge(main_, plan_.limits == Limits::kMemoryOnly ? 1001 : 1010);
   counts(main_);
   copy_as_after_a_crash("crashed.db");
   get(main_, "key12", 300);
@@ -539,8 +539,8 @@ void Script::verify(Side &side) {
     check_answer(expected[i], actual[i], "after the fault: " + keys_[i]);
     if (actual[i].status != DBC_OK) disk_.erase(keys_[i]);
     // Which access times were remembered, the library says. A handle does not know what is pending in the other.
-    if (actual[i].status == DBC_OK && (touches_unwritten_ || !exact()) && !other_.cache &&
-        disk_.contains(keys_[i])) {
+    bool adopt = touches_unwritten_ || plan_.fault.damages || (memory_unknown() && plan_.limits == Limits::kDiskOnly);
+    if (actual[i].status == DBC_OK && adopt && !other_.cache && disk_.contains(keys_[i])) {
       disk_.at(keys_[i]).timestamp = actual[i].timestamp;
     }
   }

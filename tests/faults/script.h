@@ -17,12 +17,17 @@
 
 namespace dbc::faults {
 
+// Where allocations fail, it is not known which touches are remembered, nor what the memory tier holds. So either there is no
+// memory tier, and the file tells; or nothing is evicted from disk, and it does not matter.
+enum class Limits { kBoth, kDiskOnly, kMemoryOnly };
+
 struct Plan {
   std::string folder;  // empty and the run's own
   Fault fault;
   uint64_t k = 1;
   bool lasting = false;
   dbc_durability durability = DBC_DURABILITY_NORMAL;
+  Limits limits = Limits::kBoth;
 };
 
 class Script {

@@ -10,7 +10,10 @@
 namespace dbc::faults {
 
 // `make faults` sets it: then nothing is left out.
-inline bool run_is_long() { return std::getenv("DBC_FAULTS_LONG") != nullptr; }
+inline bool run_is_long() {
+  const char *value = std::getenv("DBC_FAULTS_LONG");
+  return value && *value;
+}
 
 // Which of the calls 1 to `all` are made to fail: in a long run each, else some, spread evenly, others for each `turn`.
 inline std::vector<uint64_t> chosen(uint64_t all, uint64_t turn, uint64_t some = 6) {
