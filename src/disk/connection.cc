@@ -11,6 +11,7 @@ namespace {
 
 Status status_of(int result, int system_error) {
   if (result == SQLITE_IOERR_NOMEM) return Status::kNoMemory;
+  if (result == SQLITE_IOERR_SHORT_READ) return Status::kCorrupt;  // the end of the file came too early
   switch (result & 0xFF) {
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
@@ -84,6 +85,10 @@ void Connection::fail(int result, std::string_view doing) const {
 
 Statement::Statement(const Connection &connection, const char *sql) : connection_(connection) {
   int result = sqlite3_prepare_v3(connection.handle(), sql, -1, SQLITE_PREPARE_PERSISTENT, &handle_, nullptr);
+  if (result == SQLITE_ERROR) {
+    // The SQL is right: it is the tables that are not those of the format.
+    throw Error(Status::kCorrupt, connection.name() + ": " + sqlite3_errmsg(connection.handle()));
+  }
   if (result != SQLITE_OK) connection.fail(result, sql);
 }
 

@@ -135,6 +135,9 @@ bool cut_short(const std::string &path) {
 FileKind inspect_file(const std::string &path) {
   struct stat status;
   if (stat(path.c_str(), &status) != 0) {
+    if (errno == ENOENT && lstat(path.c_str(), &status) == 0) {
+      throw Error(Status::kIo, "db_path " + path + " is a symbolic link to nothing; create its target or remove it");
+    }
     if (errno == ENOENT) return FileKind::kFresh;
     throw Error(Status::kIo, "db_path " + path + ": " + std::strerror(errno));
   }
@@ -207,6 +210,30 @@ void create_format(Connection &connection, bool in_memory) {
   if (!in_memory) connection.execute("PRAGMA wal_checkpoint(TRUNCATE)");
 }
 
+void verify_format(Connection &connection) {
+  Statement encoding(connection, "PRAGMA encoding");
+  bool sound = encoding.step() && encoding.bytes(0) == "UTF-8";
+  // Every table as it was created, word for word: SQLite keeps the statement.
+  Statement find(connection, "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = tbl_name AND sql = ?1");
+  for (std::string_view tables : {kOtherTables, kItemTables}) {
+    for (size_t end; (end = tables.find(';')) != tables.npos; tables.remove_prefix(end + 1)) {
+      std::string_view statement = tables.substr(0, end);
+      statement.remove_prefix(statement.find("CREATE"));
+      Use use(find);
+      find.bind(1, statement);
+      sound = sound && find.step() && find.integer(0) == 1;
+    }
+  }
+  if (!sound) throw Error(Status::kCorrupt, "db_path " + connection.name() + ": the tables are not those of the format");
+  Statement added(connection,
+                  "SELECT name FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL AND tbl_name IN "
+                  "('item', 'usage', 'eviction_order', 'schema_version', 'meta')");
+  if (added.step()) {
+    throw Error(Status::kForeign, "db_path " + connection.name() + " has an index that libdbc did not create, " +
+                                      std::string(added.bytes(0)) + "; it was left untouched, drop the index");
+  }
+}
+
 void migrate_format(Connection &connection) {
   connection.execute("BEGIN IMMEDIATE");
   try {
@@ -215,8 +242,10 @@ void migrate_format(Connection &connection) {
       connection.execute(("PRAGMA user_version=" + std::to_string(kFormatVersion)).c_str());
     }
     connection.execute("COMMIT");
-  } catch (...) {
+  } catch (const Error &error) {
     sqlite3_exec(connection.handle(), "ROLLBACK", nullptr, nullptr, nullptr);
+    // The statements are right: it is the tables that are not those of the format.
+    if (error.status() == Status::kInternal) throw Error(Status::kCorrupt, error.what());
     throw;
   }
   connection.execute("PRAGMA wal_checkpoint(TRUNCATE)");

@@ -31,6 +31,10 @@ void create_format(Connection &connection, bool in_memory);
 // Brings a cache of an older format to the present one, all or nothing; nothing is lost. Under the writer lock.
 void migrate_format(Connection &connection);
 
+// Throws Error(kCorrupt) if the tables are not those of the format, Error(kForeign) if something was added to them that SQLite
+// would use: an index that somebody else made. (Triggers and views are switched off.)
+void verify_format(Connection &connection);
+
 // Moves a damaged database, with its WAL, out of the way; returns the new name `<path>.corrupt-<time>`.
 std::string move_aside(const std::string &path);
 

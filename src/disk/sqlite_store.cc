@@ -29,6 +29,8 @@ constexpr size_t kUrgentTouches = 16384;
 // How many candidates for eviction are kept in order ahead of time. When N items are used evenly, 1024 uses in N cost a repair,
 // in the background, where an index that is kept up costs one each; and an eviction finds its victim at once.
 constexpr size_t kTidyCandidates = 1024;
+// After so many rounds it is time to ask whether they lead anywhere.
+constexpr int kTidyRoundsUntilDoubt = 64;
 
 constexpr int kOpenFlags = SQLITE_OPEN_READWRITE;
 
@@ -71,10 +73,12 @@ SqliteStore::SqliteStore(const StoreOptions &options, Logger &logger, LogScope &
   take_down_inherited();
   try {
     open(log);
+  } catch (const Error &error) {
+    if (error.status() == Status::kCorrupt && shared_) report_damage();
+    abandon();
+    throw;
   } catch (...) {
-    NoFork no_fork;
-    close_connections();
-    forget_inherited(this);
+    abandon();
     throw;
   }
 }
@@ -107,7 +111,9 @@ void SqliteStore::open(LogScope &log) {
   log.add(kInfo, [&] { return "opened " + options_.path; });
 }
 
-SqliteStore::~SqliteStore() {
+SqliteStore::~SqliteStore() { abandon(); }
+
+void SqliteStore::abandon() {
   maintenance_.reset();
   NoFork no_fork;
   close_connections();
@@ -179,12 +185,16 @@ void SqliteStore::open_or_create(FileKind kind) {
                                  ": this process may not write the file, which a cache does even where it is only read; "
                                  "give it the permission");
   }
+  bool is_current = kind == FileKind::kCache && connection_->query_integer("PRAGMA user_version") == kFormatVersion;
+  if (is_current) verify_format(*connection_);  // before anything is changed
   if (!in_memory()) choose_journal();
   create_format(*connection_, in_memory());
   if (connection_->query_integer("PRAGMA user_version") < kFormatVersion) migrate_format(*connection_);
+  if (!is_current) verify_format(*connection_);
   if (shared_) {
     database_id_ =
         static_cast<uint64_t>(connection_->query_integer("SELECT value FROM meta WHERE name = 'database_id'"));
+    if (database_id_ == 0) throw Error(Status::kCorrupt, "db_path " + options_.path + ": it does not say which cache it is");
     if (shared_->damaged_database() == database_id_) {
       throw Error(Status::kCorrupt, "db_path " + options_.path + " was found damaged while in use");
     }
@@ -275,6 +285,10 @@ std::unique_ptr<Connection> SqliteStore::connect(bool writes) const {
   // The file may come from anywhere: nothing in it may run code, and damage is looked for.
   sqlite3_db_config(handle, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
   sqlite3_db_config(handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
+  sqlite3_db_config(handle, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, nullptr);
+  sqlite3_db_config(handle, SQLITE_DBCONFIG_ENABLE_VIEW, 0, nullptr);
+  sqlite3_db_config(handle, SQLITE_DBCONFIG_ENABLE_FKEY, 0, nullptr);
+  sqlite3_limit(handle, SQLITE_LIMIT_ATTACHED, 0);
   connection->execute("PRAGMA cell_size_check=ON");
   // Checkpoints are made under the writer lock only.
   sqlite3_db_config(handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
@@ -520,13 +534,14 @@ void SqliteStore::write_touches_in_batches() {
 
 // In transactions of a few milliseconds each, between which other writers have their turn.
 void SqliteStore::tidy() {
-  while (!closing_.load(std::memory_order_relaxed)) {
+  for (int round = 0; !closing_.load(std::memory_order_relaxed); ++round) {
     {
       Lease reader(*this);
       if (!reader->any_misplaced(kTidyCandidates)) return;
     }
     SqliteTransaction transaction(*this);
-    transaction.tidy(kTidyCandidates);
+    // Nothing: another was faster, or the reader sees a damaged page that the writer read before.
+    if (transaction.tidy(kTidyCandidates, round >= kTidyRoundsUntilDoubt) == 0) return;
     transaction.commit([] {});
   }
 }
@@ -597,6 +612,9 @@ void SqliteStore::close(LogScope &log) {
   try {
     write_touches_in_batches();
     save_totals();
+  } catch (const Error &failure) {
+    if (failure.status() == Status::kCorrupt) report_damage();  // for whoever opens it next
+    error = std::current_exception();
   } catch (...) {
     error = std::current_exception();
   }

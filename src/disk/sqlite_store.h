@@ -103,6 +103,7 @@ class SqliteStore final : public Store {
   void open(LogScope &log);
   [[noreturn]] void refuse_damaged() const;
   void close_connections();
+  void abandon();
   void take_down();
   bool is_at_its_path() const;
   void remember_file();

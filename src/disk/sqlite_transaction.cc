@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <thread>
+#include <unordered_set>
 #include <utility>
 
 #include "base/hash.h"
@@ -190,6 +191,10 @@ void SqliteTransaction::erase_row(const Row &row, std::string_view key) {
 void SqliteTransaction::record(const Row &row, std::string_view key, double timestamp) {
   writer_.set_usage.bind(1, row.id).bind(2, row.version).bind(3, timestamp).bind(4, timestamp).run();
   writer_.move_order.bind(1, row.recorded).bind(2, key).bind(3, timestamp).run();
+  // Who looks for a victim would meet the same entry for ever.
+  if (sqlite3_changes(store_.connection_->handle()) != 1) {
+    throw Error(Status::kCorrupt, "db_path " + store_.options_.path + ": the order of eviction does not know an item");
+  }
 }
 
 // The counter may be in shared memory, where anything can be found; further ahead than this it is not believed.
@@ -260,12 +265,18 @@ bool SqliteTransaction::erase_if_expired(const Key &key, double now, double ttl)
 
 std::optional<Removed> SqliteTransaction::evict_oldest() {
   if (store_.touches_.any_backward()) write_touches(SIZE_MAX);
+  std::unordered_set<int64_t> moved_on;  // by what the file says
   while (true) {
     Row row;
     Removed victim;
     {
       Use oldest(writer_.oldest);
-      if (!oldest->step()) return std::nullopt;
+      if (!oldest->step()) {
+        if (totals().items > 0) {
+          throw Error(Status::kCorrupt, "db_path " + store_.options_.path + ": the counts speak of items that are not there");
+        }
+        return std::nullopt;
+      }
       row = row_of(writer_.oldest);
       victim.key = oldest->bytes(kKey);
     }
@@ -275,6 +286,7 @@ std::optional<Removed> SqliteTransaction::evict_oldest() {
     Key key(victim.key);
     double timestamp = TouchLog::apply(store_.touches_.find(key), row.version, row.timestamp);
     if (timestamp > row.recorded) {
+      if (row.timestamp > row.recorded && !moved_on.insert(row.id).second) fail_for_endless_order();
       record(row, victim.key, timestamp);
       continue;
     }
@@ -368,19 +380,33 @@ size_t SqliteTransaction::write_touches(size_t most) {
   return store_.touches_.size();
 }
 
-size_t SqliteTransaction::tidy(size_t candidates) {
+size_t SqliteTransaction::tidy(size_t candidates, bool doubting) {
   struct Misplaced {
     Row row;
     std::string key;
   };
-  std::vector<Misplaced> found;
-  {
+  auto find_misplaced = [&] {
+    std::vector<Misplaced> found;
     Use misplaced(writer_.misplaced);
     misplaced->bind(1, uint64_t{candidates});
     while (misplaced->step()) found.push_back({row_of(writer_.misplaced), std::string(misplaced->bytes(kKey))});
-  }
+    return found;
+  };
+  std::vector<Misplaced> found = find_misplaced();
   for (const auto &[row, key] : found) record(row, key, row.timestamp);
+  if (doubting) {
+    std::unordered_set<int64_t> recorded;
+    for (const Misplaced &misplaced : found) recorded.insert(misplaced.row.id);
+    for (const Misplaced &misplaced : find_misplaced()) {
+      if (recorded.contains(misplaced.row.id)) fail_for_endless_order();
+    }
+  }
   return found.size();
+}
+
+// A damaged tree can lead in a circle: what was moved away comes up again.
+void SqliteTransaction::fail_for_endless_order() const {
+  throw Error(Status::kCorrupt, "db_path " + store_.options_.path + ": the order of eviction has no end");
 }
 
 Totals SqliteTransaction::totals() const {

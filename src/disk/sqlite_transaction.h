@@ -33,8 +33,9 @@ class SqliteTransaction final : public Transaction {
   // On open: do the counts that are shared belong to this file, and do all know this handle's schema version? Says whether
   // there is something to commit.
   bool check_totals();
-  // Records anew those of the next `candidates` for eviction that have moved on; returns how many.
-  size_t tidy(size_t candidates);
+  // Records anew those of the next `candidates` for eviction that have moved on; returns how many. `doubting`:
+  // throws Error(kCorrupt) if they come up again.
+  size_t tidy(size_t candidates, bool doubting);
   Totals totals() const override;
   void commit(const std::function<void()> &publish) override;
 
@@ -57,6 +58,7 @@ class SqliteTransaction final : public Transaction {
   static Row row_of(const Statement &statement);
   std::optional<Row> find(const Key &key);
   static void subtract(Totals *totals, const Row &row);
+  [[noreturn]] void fail_for_endless_order() const;
   void erase_row(const Row &row, std::string_view key);
   void record(const Row &row, std::string_view key, double timestamp);
   SchemaTotals &totals_of(int64_t schema_id);
