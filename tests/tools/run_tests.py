@@ -243,6 +243,8 @@ SUITES = [
     Suite("cost", "C++", cpp("tests/model", only="cost"), gtest, native=False, live=False),
     Suite("soak", "C++", cpp("tests/soak"), gtest, native=True, live=False),
     Suite("faults", "C++", cpp("tests/faults"), gtest, native=True, live=False),
+    # Against the C ABI too; bytes of files are changed at random.
+    Suite("corrupt", "C++", cpp("tests/corrupt"), gtest, native=True, live=False),
     Suite("api", "C", programs("tests/api", ".c"), tap, native=True, live=False),
     Suite("cases", "C", programs("tests/interop", ".cc"), tap, native=True, live=False),
     Suite("example", "C", hello, plain, native=True, live=False),
