@@ -1,4 +1,4 @@
-# make demo | test | faults | steps | bench | asan | tsan | install | clean | replay
+# make demo | test | faults | steps | bench | asan | tsan | install | clean | replay | soak
 # What is missing on a Debian or Ubuntu machine is installed on the way (tests/tools/setup.sh says what).
 
 RELEASE := build/release
@@ -18,7 +18,7 @@ define configure
 	fi >$(1).log 2>&1 || { cat $(1).log; exit 1; }
 endef
 
-.PHONY: all demo test faults steps bench asan tsan install clean setup setup-python setup-binding setup-bench replay
+.PHONY: all demo test faults steps bench asan tsan install clean setup setup-python setup-binding setup-bench replay soak
 .NOTPARALLEL:
 
 all: setup
@@ -67,6 +67,10 @@ replay: setup
 	$(call configure,$(RELEASE),)
 	@ninja -C $(RELEASE) --quiet tests/model/replay_test
 	@$(RELEASE)/tests/model/replay_test --requests=5000000 --keys=1000000
+
+# The soak tests at SOAK_SCALE times their length (20), then SOAK_SECONDS (600) of workers in several languages.
+soak: setup-binding all
+	@$(PYTHON) tests/soak/soak.py $(RELEASE)
 
 # Whatever a sanitizer finds ends the test that did it.
 SANITIZED := -Dbuildtype=debugoptimized -Db_ndebug=false -Db_lundef=false

@@ -97,10 +97,14 @@ struct Marks {
   int64_t application_id, format_version, tables;
 };
 
-Marks read_marks(const std::string &name) {
-  Connection connection(name, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI);
+Marks read_marks(Connection &connection) {
   return {connection.query_integer("PRAGMA application_id"), connection.query_integer("PRAGMA user_version"),
           connection.query_integer("SELECT count(*) FROM sqlite_schema")};
+}
+
+Marks read_marks(const std::string &name) {
+  Connection connection(name, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI);
+  return read_marks(connection);
 }
 
 bool is_there(const std::string &path) {
@@ -108,6 +112,13 @@ bool is_there(const std::string &path) {
   if (stat(path.c_str(), &status) == 0) return status.st_size > 0;
   if (errno != ENOENT) throw Error(Status::kIo, "db_path " + path + ": " + std::strerror(errno));
   return false;
+}
+
+// Reads the marks as SQLite does, which rolls back what a commit that was cut off has left, and waits for one under way.
+Marks read_marks_with_journal(const std::string &path) {
+  Connection connection(path, SQLITE_OPEN_READWRITE);
+  sqlite3_busy_timeout(connection.handle(), 5000);
+  return read_marks(connection);
 }
 
 // Is the file shorter than its header says? That is only wrong when there is no WAL that holds the rest, and no journal that
@@ -159,8 +170,10 @@ FileKind inspect_file(const std::string &path) {
     has_wal = has_wal || is_there(path + "-wal");
     // Without its WAL a database whose tables are still there looks empty, and one whose checkpoint was cut off by a crash
     // looks damaged.
-    if (!whole && !has_wal) return FileKind::kDamaged;
-    if (!whole || (marks.tables == 0 && has_wal)) marks = read_marks(uri(path, "mode=ro"));
+    if (!whole && !has_wal) {
+      if (!is_there(path + "-journal")) return FileKind::kDamaged;
+      marks = read_marks_with_journal(path);
+    } else if (!whole || (marks.tables == 0 && has_wal)) marks = read_marks(uri(path, "mode=ro"));
     if (whole && marks.application_id == kApplicationId && cut_short(path)) return FileKind::kDamaged;
   } catch (const Error &error) {
     if (error.status() == Status::kCorrupt) return FileKind::kDamaged;

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -225,6 +226,68 @@ def test_fork_while_other_threads_work(open_users: OpenUsers) -> None:
         for thread in threads:
             thread.join()
     assert cache.get("child:19") == BOB
+
+
+class ForkedWorker:
+    """A worker of a pre-fork server: it inherits the master's cache, and serves requests from a socket."""
+
+    def __init__(self, cache: DiskBackedCache[User]) -> None:
+        self.socket, theirs = socket.socketpair()
+        self.pid = os.fork()
+        if self.pid == 0:
+            status = 1
+            try:
+                signal.alarm(120)  # a lock that nobody will release shows as a failure
+                self.serve(cache, theirs)
+                status = 0
+            finally:
+                os._exit(status)
+        theirs.close()
+
+    @staticmethod
+    def serve(cache: DiskBackedCache[User], connection: socket.socket) -> None:
+        with connection.makefile("rw") as requests:
+            for line in requests:
+                command, key, *value = line.split()
+                if command == "put":
+                    cache.put(key, User(name=value[0], email=""))
+                found = cache.get(key)
+                requests.write((found.name if found else "-") + "\n")
+                requests.flush()
+
+    def ask(self, request: str) -> str:
+        self.socket.sendall(request.encode() + b"\n")
+        return self.socket.recv(100).decode().rstrip("\n")
+
+    def end(self, how: signal.Signals | None = None) -> None:
+        if how:
+            os.kill(self.pid, how)
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
+        assert os.waitpid(self.pid, 0)[1] == (how or 0)
+
+
+def test_a_pre_fork_server(open_users: OpenUsers) -> None:
+    cache = open_users()
+    cache.put("k", ADA)
+    workers = [ForkedWorker(cache) for _ in range(4)]
+    dice = random.Random(1)
+    for number in range(200):
+        if number % 40 == 20:
+            # The master replaces a worker that died.
+            victim = workers.pop(dice.randrange(4))
+            victim.end(signal.SIGKILL)
+            workers.append(ForkedWorker(cache))
+        if number % 10 == 0:
+            cache.put("k", User(name=str(number), email=""))
+        else:
+            assert dice.choice(workers).ask(f"put k {number}") == str(number)
+        assert [worker.ask("get k") for worker in workers] == [str(number)] * 4
+        found = cache.get("k")
+        assert found is not None
+        assert found.name == str(number)
+    for worker in workers:
+        worker.end()
 
 
 def work_on(path: str, number: int) -> int:
