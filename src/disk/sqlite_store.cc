@@ -22,6 +22,10 @@ namespace {
 constexpr int kCheckpointPages = 4096;
 constexpr int kUrgentCheckpointPages = 4 * kCheckpointPages;
 
+// Readers whose times overlap would keep the WAL from ever being begun anew. Once it has grown that far, a checkpoint waits
+// this long for those that still need it, while nobody writes; new ones read from the file then.
+constexpr int kPatienceWithReadersMilliseconds = 100;
+
 // How many touches one transaction writes, and how many may wait before they are written ahead of time.
 constexpr size_t kTouchBatch = 4096;
 constexpr size_t kUrgentTouches = 16384;
@@ -568,7 +572,7 @@ bool SqliteStore::maintain() {
 }
 
 void SqliteStore::checkpoint_if_due() {
-  if (wal_pages_.load(std::memory_order_relaxed) < kCheckpointPages) return;
+  if (pages_since_checkpoint() < kCheckpointPages) return;
   lock_writer();
   try {
     NoFork no_fork;
@@ -584,7 +588,8 @@ void SqliteStore::checkpoint_if_due() {
 void SqliteStore::after_commit(bool wants_maintenance) noexcept {
   if (wants_maintenance) maintenance_->request(false);
   int pages = wal_pages_.load(std::memory_order_relaxed);
-  if (pages < kCheckpointPages) return;
+  if (pages < checkpointed_pages_) checkpointed_pages_ = 0;  // the WAL has been begun anew
+  if (pages_since_checkpoint() < kCheckpointPages) return;
   if (pages < kUrgentCheckpointPages) {
     maintenance_->request(true);
     return;
@@ -599,10 +604,21 @@ void SqliteStore::after_commit(bool wants_maintenance) noexcept {
 
 // Under the writer lock.
 void SqliteStore::checkpoint() {
-  int result = sqlite3_wal_checkpoint_v2(connection_->handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
+  bool urgent = wal_pages_.load(std::memory_order_relaxed) >= kUrgentCheckpointPages;
+  if (urgent) sqlite3_busy_timeout(connection_->handle(), kPatienceWithReadersMilliseconds);
+  int pages = 0;
+  int result = sqlite3_wal_checkpoint_v2(connection_->handle(), nullptr,
+                                         urgent ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE, &pages, nullptr);
+  if (urgent) sqlite3_busy_timeout(connection_->handle(), busy_timeout_milliseconds());
+  // Also of one that failed: the next is due when the WAL has grown as much again, not with the next commit.
+  checkpointed_pages_ = std::max(pages, 0);
   // Busy: a reader needs the rest of the WAL; the next checkpoint gets further.
   if (result != SQLITE_OK && result != SQLITE_BUSY) connection_->fail(result, "checkpoint");
-  wal_pages_.store(0, std::memory_order_relaxed);
+}
+
+int SqliteStore::pages_since_checkpoint() const {
+  int pages = wal_pages_.load(std::memory_order_relaxed), before = checkpointed_pages_;
+  return pages < before ? pages : pages - before;
 }
 
 void SqliteStore::close(LogScope &log) {

@@ -130,6 +130,7 @@ class SqliteStore final : public Store {
   void tidy();
   void after_commit(bool wants_maintenance) noexcept;
   void checkpoint();
+  int pages_since_checkpoint() const;
 
   const StoreOptions options_;
   Logger &logger_;
@@ -159,7 +160,8 @@ class SqliteStore final : public Store {
   std::vector<PooledReader> pool_;
 
   TouchLog touches_;
-  std::atomic<int> wal_pages_{0};
+  std::atomic<int> wal_pages_{0};           // in the WAL after the last commit
+  std::atomic<int> checkpointed_pages_{0};  // of them, how many the last checkpoint has seen; written under lock_
   std::atomic<bool> closing_{false};
   std::unique_ptr<Maintenance> maintenance_;
 };

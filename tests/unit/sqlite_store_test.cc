@@ -4,6 +4,8 @@
 #include <sqlite3.h>
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -496,6 +498,43 @@ TEST_P(SqliteFileTest, TouchesReachTheFileByThemselvesAndByClosing) {
   EXPECT_TRUE(testing::wait_for([&] { return read(*other, "a").timestamp == 20; }));
   close(*other);
   close(quick);
+}
+
+// Someone always reads: none of them for long, but no moment is without. SQLite begins the WAL anew only in such a moment.
+TEST_P(SqliteFileTest, ReadersWhoseTimesOverlapDoNotLetTheWalGrowWithoutEnd) {
+  auto store = open();
+  constexpr size_t kSize = 1 << 20;
+  put(*store, "a", 1, std::string(kSize, '.'));
+  std::atomic<bool> stop{false};
+  std::atomic<int> failures{0};
+  std::vector<std::thread> readers;
+  for (int i = 0; i < 3; ++i) {
+    readers.emplace_back([&] {
+      sqlite3 *raw = nullptr;
+      failures += sqlite3_open_v2(path().c_str(), &raw, SQLITE_OPEN_READONLY, nullptr) != SQLITE_OK;
+      sqlite3_db_config(raw, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+      sqlite3_busy_timeout(raw, 10'000);
+      while (!stop) {
+        failures += sqlite3_exec(raw, "BEGIN; SELECT count(*) FROM item", nullptr, nullptr, nullptr) != SQLITE_OK;
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+        failures += sqlite3_exec(raw, "COMMIT", nullptr, nullptr, nullptr) != SQLITE_OK;
+      }
+      sqlite3_close(raw);
+    });
+  }
+  constexpr uintmax_t kWritten = 256 << 20;
+  uintmax_t largest = 0;
+  for (uintmax_t written = 0; written < kWritten; written += kSize) {
+    // Other bytes than before: SQLite leaves pages alone that would not change.
+    put(*store, "a", 1, std::string(kSize, static_cast<char>('a' + written / kSize % 2)));
+    largest = std::max(largest, std::filesystem::file_size(path() + "-wal"));
+  }
+  stop = true;
+  for (std::thread &reader : readers) reader.join();
+  EXPECT_EQ(failures, 0);
+  // It is 64 MiB and a put if no reader is slow to go; all that was written if nobody waits for readers.
+  EXPECT_LT(largest, kWritten * 3 / 4);
+  close(*store);
 }
 
 INSTANTIATE_TEST_SUITE_P(Places, SqliteStoreTest, ::testing::Bool(),
