@@ -232,6 +232,8 @@ TARGETS = (
                 1.5,
                 "x",
             ),
+            # 64 MiB, and one batch.
+            Part("largest WAL, readers and writers mixed", lambda results: results.facts["wal largest, MB"], 80, "MB"),
         ),
     ),
 )
