@@ -118,7 +118,8 @@ typedef enum dbc_option {
   DBC_WRITE_MODE = 15,             /* [u64] a dbc_write_mode, default DBC_WRITE_THROUGH */
   DBC_WRITE_BEHIND_ITEMS = 16,     /* [u64] default 1000, from 1 to 1 000 000: how many puts may wait to be committed */
   DBC_WRITE_BEHIND_SIZE_BYTES = 17, /* [u64] default 8 MiB, at least 1: the sum of their value sizes */
-  DBC_WRITE_BEHIND_DELAY_SECONDS = 18 /* [double] default 0.1, > 0, at most 3600: how long one may wait */
+  DBC_WRITE_BEHIND_DELAY_SECONDS = 18, /* [double] default 0.1, > 0, at most 3600: how long one may wait */
+  DBC_COMPRESSION = 19             /* [u64] a dbc_compression, default DBC_COMPRESSION_NONE */
 } dbc_option;
 
 /* When a put is acknowledged. */
@@ -141,6 +142,13 @@ typedef enum dbc_durability {
   DBC_DURABILITY_FULL = 1,   /* power loss: nothing acknowledged is gone; every put waits for the device */
   DBC_DURABILITY_OFF = 2     /* power loss may damage the file (it is then found and moved aside); fastest */
 } dbc_durability;
+
+/* How values are stored from now on; all are read, and a file may hold both kinds. Sizes and limits are those of the values as
+ * given. Where compression saves less than an eighth, a value is stored as given. */
+typedef enum dbc_compression {
+  DBC_COMPRESSION_NONE = 0,
+  DBC_COMPRESSION_ZSTD = 1 /* refused by a library built without zstd, which also removes such values when it meets them */
+} dbc_compression;
 
 /* What happens to a file that is no database, or damaged. */
 typedef enum dbc_on_corrupt {

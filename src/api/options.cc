@@ -36,6 +36,13 @@ constexpr Unsigned kUnsigned[] = {
      [](dbc_options &o, uint64_t v) { o.cache.log_level = static_cast<int>(v); }},
     {DBC_ON_CORRUPT, "on_corrupt", DBC_ON_CORRUPT_RESTART, DBC_ON_CORRUPT_FAIL,
      [](dbc_options &o, uint64_t v) { o.store.fail_on_corrupt = v == DBC_ON_CORRUPT_FAIL; }},
+    {DBC_COMPRESSION, "compression", DBC_COMPRESSION_NONE, DBC_COMPRESSION_ZSTD,
+     [](dbc_options &o, uint64_t v) {
+       if (v != DBC_COMPRESSION_NONE && !has_zstd()) {
+         refuse("compression needs zstd, which this build of libdbc lacks: leave it off, or build with libzstd");
+       }
+       o.store.compression = static_cast<Compression>(v);
+     }},
     {DBC_FILE_MODE, "file_mode", 0, 0777,
      [](dbc_options &o, uint64_t v) { o.store.file_mode = static_cast<unsigned>(v); }},
     {DBC_WRITE_MODE, "write_mode", DBC_WRITE_THROUGH, DBC_WRITE_BEHIND,

@@ -211,12 +211,16 @@ bool Cache::usable(const Key &key, const Lookup &found, double now, std::string_
     case Lookup::State::kDamaged:
       reason = "checksum mismatch";
       break;
+    case Lookup::State::kUnreadable:
+      reason = "the value is compressed, and this build of libdbc has no zstd";
+      break;
     case Lookup::State::kPresent:
       expired = disk_expired(now, found.timestamp);
       if (!expired) return true;
       reason = "expired from disk (TTL exceeded)";
   }
-  log.add(found.state == Lookup::State::kDamaged ? kWarning : kTrace,
+  bool told = found.state == Lookup::State::kDamaged || found.state == Lookup::State::kUnreadable;
+  log.add(told ? kWarning : kTrace,
           [&] { return outcome(operation, key.text, reason); });
   if (removing) {
     Unusable unusable{key, found.version, expired};

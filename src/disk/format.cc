@@ -19,8 +19,9 @@ namespace {
 // `usage`, where writing it moves tens of bytes, not the value; the row there counts while its version is the item's. And the
 // order of eviction stands apart in `eviction_order`, under the time that is `recorded` there: in `usage` if the item has a
 // row there, else in `item`. It is never later than the true time (see sqlite_transaction.h).
-// A value is TEXT when its writer said that it is text, else BLOB. It comes last in its row: what stands before it is read
-// without following the pages of a large one.
+// A value is TEXT when its writer said that it is text, else BLOB; compressed it is always BLOB (see Encoding). Its size and
+// checksum are those of the value as it was given. It comes last in its row: what stands before it is read without following
+// the pages of a large one.
 constexpr const char *kItemTables = R"sql(
 CREATE TABLE item(
   id INTEGER PRIMARY KEY,
@@ -31,6 +32,7 @@ CREATE TABLE item(
   schema_id INTEGER NOT NULL,
   size INTEGER NOT NULL,
   checksum INTEGER NOT NULL,
+  encoding INTEGER NOT NULL,
   data NOT NULL);
 CREATE TABLE usage(
   id INTEGER PRIMARY KEY,
@@ -68,8 +70,8 @@ DROP INDEX item_order;
 ALTER TABLE item RENAME TO item_1;
 )sql";
 constexpr const char *kCopyFormat1 = R"sql(
-INSERT INTO item(id, key, timestamp, recorded, version, schema_id, size, checksum, data)
-  SELECT id, key, timestamp, recorded, version, schema_id, size, checksum, data
+INSERT INTO item(id, key, timestamp, recorded, version, schema_id, size, checksum, encoding, data)
+  SELECT id, key, timestamp, recorded, version, schema_id, size, checksum, 0, data
   FROM item_1 JOIN value USING (id) ORDER BY id;
 INSERT INTO eviction_order SELECT recorded, key, id FROM item ORDER BY recorded, key;
 DROP TABLE value;

@@ -8,16 +8,17 @@
 
 namespace dbc {
 
-// Columns of all three statements; those that want the value have the checksum and the bytes behind them.
-enum Column { kId, kVersion, kTimestamp, kSchemaId, kSize, kChecksum, kData };
+// Columns of all three statements; those that want the value have the rest too.
+enum Column { kId, kVersion, kTimestamp, kSchemaId, kSize, kChecksum, kEncoding, kData };
 
 Reader::Reader(Connection &connection)
     : head_(connection, "SELECT item.id, item.version, " DBC_LAST_ACCESS
                         ", schema_id, size FROM item LEFT JOIN usage ON usage.id = item.id WHERE key = ?1"),
       whole_(connection, "SELECT item.id, item.version, " DBC_LAST_ACCESS
-                         ", schema_id, size, checksum, data "
+                         ", schema_id, size, checksum, encoding, data "
                          "FROM item LEFT JOIN usage ON usage.id = item.id WHERE key = ?1"),
-      without_usage_(connection, "SELECT id, version, timestamp, schema_id, size, checksum, data FROM item WHERE key = ?1"),
+      without_usage_(connection, "SELECT id, version, timestamp, schema_id, size, checksum, encoding, data "
+                                 "FROM item WHERE key = ?1"),
       totals_(connection, "SELECT total(items), total(bytes) FROM schema_version"),
       misplaced_(connection,
                  "SELECT 1 FROM (SELECT * FROM eviction_order ORDER BY recorded, key LIMIT ?1) o "
@@ -62,16 +63,38 @@ Lookup Reader::read_whole(Statement &statement, const Key &key, int64_t schema_i
   Lookup found = state_of_row(statement, schema_id);
   found.fields.generation = generation;
   if (found.state != Lookup::State::kPresent) return found;
-  std::string_view bytes = whole->bytes(kData);
-  // The checksum is seeded with the key's hash, so that a value that got under another key fails it too.
-  if (bytes.size() != found.fields.size || hash_bytes(bytes, key.hash) != whole->unsigned_integer(kChecksum)) {
-    found.state = Lookup::State::kDamaged;
+  auto encoding = static_cast<Encoding>(whole->integer(kEncoding));
+  if (encoding != Encoding::kAsGiven && !has_zstd()) {
+    found.state = Lookup::State::kUnreadable;
     return found;
   }
-  found.fields.text = whole->type(kData) == SQLITE_TEXT;
-  found.item = Item::create(key, found.fields, bytes.size());
-  std::memcpy(found.item->writable_value(), bytes.data(), bytes.size());
+  found.fields.text = encoding == Encoding::kAsGiven ? whole->type(kData) == SQLITE_TEXT : encoding == Encoding::kZstdText;
+  found.item = decode(whole->bytes(kData), encoding, key, found.fields);
+  // The checksum is seeded with the key's hash, so that a value that got under another key fails it too.
+  if (!found.item || hash_bytes(found.item->value(), key.hash) != whole->unsigned_integer(kChecksum)) {
+    found.state = Lookup::State::kDamaged;
+    found.item = {};
+  }
   return found;
+}
+
+// Null when the bytes cannot be a value of the size that the row says.
+ItemRef Reader::decode(std::string_view data, Encoding encoding, const Key &key, const Item::Fields &fields) {
+  ItemRef item;
+  switch (encoding) {
+    case Encoding::kAsGiven:
+      if (data.size() != fields.size) return {};
+      item = Item::create(key, fields, data.size());
+      std::memcpy(item->writable_value(), data.data(), data.size());
+      return item;
+    case Encoding::kZstdText:
+    case Encoding::kZstdBytes:
+      if (!may_hold(data, fields.size)) return {};
+      item = Item::create(key, fields, fields.size);
+      if (!decompressor_.decompress(data, item->writable_value(), fields.size)) return {};
+      return item;
+  }
+  return {};
 }
 
 bool Reader::any_misplaced(size_t candidates) {

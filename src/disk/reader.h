@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "disk/compression.h"
 #include "disk/connection.h"
 #include "disk/store.h"
 
@@ -26,7 +27,8 @@ class Reader {
 
  private:
   static Lookup state_of_row(const Statement &row, int64_t schema_id);
-  static Lookup read_whole(Statement &statement, const Key &key, int64_t schema_id, uint64_t generation);
+  Lookup read_whole(Statement &statement, const Key &key, int64_t schema_id, uint64_t generation);
+  ItemRef decode(std::string_view data, Encoding encoding, const Key &key, const Item::Fields &fields);
 
   Statement head_;
   Statement whole_;
@@ -35,6 +37,7 @@ class Reader {
   Statement misplaced_;
   Statement begin_;
   Statement end_;
+  Decompressor decompressor_;
 };
 
 // What is read in its life is of one moment: that of the first read.

@@ -24,6 +24,7 @@
 #include "base/fork.h"
 #include "base/log.h"
 #include "disk/check.h"
+#include "disk/compression.h"
 #include "disk/connection.h"
 #include "disk/data_version.h"
 #include "disk/format.h"
@@ -50,6 +51,7 @@ struct StoreOptions {
   double touch_delay_seconds = 1;
   unsigned file_mode = 0600;
   bool fail_on_corrupt = false;
+  Compression compression = Compression::kNone;  // of what is put from now on
 };
 
 class SqliteStore final : public Store {

@@ -217,13 +217,24 @@ Transaction::Written SqliteTransaction::put(const Key &key, std::string_view val
   uint64_t version = reserved != 0 && (!row || row->version < reserved) ? reserved : new_version();
   last_version_ = std::max(last_version_, version);
   uint64_t checksum = hash_bytes(value, key.hash);
+  Compressed compressed;
+  if (store_.options_.compression == Compression::kZstd) compressed = writer_.compressor.compress(value);
+  Encoding encoding = !compressed ? Encoding::kAsGiven : text ? Encoding::kZstdText : Encoding::kZstdBytes;
   auto run_with_fields = [&](Statement &statement) {
     statement.bind(2, timestamp)
         .bind(3, version)
         .bind(4, schema.id)
         .bind(5, uint64_t{value.size()})
-        .bind(6, checksum);
-    (text ? statement.bind(7, value) : statement.bind_blob(7, value)).run();
+        .bind(6, checksum)
+        .bind(7, static_cast<int64_t>(encoding));
+    if (compressed) {
+      statement.bind_blob(8, compressed.bytes());
+    } else if (text) {
+      statement.bind(8, value);
+    } else {
+      statement.bind_blob(8, value);
+    }
+    statement.run();
   };
   int64_t id;
   if (row) {

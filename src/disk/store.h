@@ -32,6 +32,7 @@ struct Lookup {
     kPresent,
     kOtherSchema,  // stored under another schema version
     kDamaged,      // the value fails its checksum
+    kUnreadable,   // the value is compressed, and this build cannot decompress
   };
   State state = State::kAbsent;
   uint64_t version = 0;  // 0 when absent

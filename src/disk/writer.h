@@ -1,6 +1,7 @@
-// Writer: the prepared statements that change the file, on the one connection that writes. Used under the writer lock.
+// Writer: the prepared statements that change the file, on the one connection that writes, and what they need. Used under the writer lock.
 #pragma once
 
+#include "disk/compression.h"
 #include "disk/connection.h"
 #include "disk/format.h"
 
@@ -26,13 +27,13 @@ struct Writer {
              "SELECT item.id, item.version, item.schema_id, item.size, " DBC_LAST_ACCESS ", " DBC_RECORDED
              " FROM item LEFT JOIN usage ON usage.id = item.id WHERE item.key = ?1"),
         insert_item(c,
-                    "INSERT INTO item(key, timestamp, recorded, version, schema_id, size, checksum, data) "
-                    "VALUES(?1, ?2, ?2, ?3, ?4, ?5, ?6, ?7)"),
+                    "INSERT INTO item(key, timestamp, recorded, version, schema_id, size, checksum, encoding, data) "
+                    "VALUES(?1, ?2, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"),
         insert_order(c, "INSERT INTO eviction_order(recorded, key, id) VALUES(?1, ?2, ?3)"),
         // The order stays as it is: an item may well be younger than it is recorded.
         update_item(c,
-                    "UPDATE item SET timestamp = ?2, version = ?3, schema_id = ?4, size = ?5, checksum = ?6, data = ?7 "
-                    "WHERE id = ?1"),
+                    "UPDATE item SET timestamp = ?2, version = ?3, schema_id = ?4, size = ?5, checksum = ?6, "
+                    "encoding = ?7, data = ?8 WHERE id = ?1"),
         erase_item(c, "DELETE FROM item WHERE id = ?1"),
         erase_usage(c, "DELETE FROM usage WHERE id = ?1"),
         erase_order(c, "DELETE FROM eviction_order WHERE recorded = ?1 AND key = ?2"),
@@ -77,6 +78,7 @@ struct Writer {
   Statement find, insert_item, insert_order, update_item, erase_item, erase_usage, erase_order;
   Statement oldest, move_order, set_usage, set_back, touch, first_touch, misplaced, expired;
   Statement erase_other_order, erase_other_usage, erase_other_items, clear_items, clear_usage, clear_order;
+  Compressor compressor;
 };
 
 }  // namespace dbc

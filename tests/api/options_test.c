@@ -49,6 +49,11 @@ static const struct {
     {DBC_ON_CORRUPT, "on_corrupt", 0, {0, 1, -1}, {2, 4294967297.0, -1}},
     {DBC_TOUCH_DELAY_SECONDS, "touch_delay_seconds", 1, {1e-3, 1, 3600, -1}, {0, -0.5, 3600.5, NAN, -1}},
     {DBC_FILE_MODE, "file_mode", 0, {0600, 0640, 0666, -1}, {0200000, 4294967296.0 + 0600, -1}},
+#ifdef DBC_WITH_ZSTD
+    {DBC_COMPRESSION, "compression", 0, {0, 1, -1}, {2, 4294967297.0, -1}},
+#else
+    {DBC_COMPRESSION, "compression", 0, {0, -1}, {1, 2, 4294967297.0, -1}},
+#endif
 };
 enum { kOptionCount = sizeof kOptions / sizeof *kOptions };
 

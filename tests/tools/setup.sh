@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the build and the tests need and the machine lacks; where nothing is missing it does nothing, fast.
 #
-#   tests/tools/setup.sh core     compilers, meson, SQLite, xxHash, GoogleTest, JSON, the sqlite3 shell
+#   tests/tools/setup.sh core     compilers, meson, SQLite, xxHash, zstd, GoogleTest, JSON, the sqlite3 shell
 #   tests/tools/setup.sh python   also a virtual environment in build/venv with the packages of the tests
 #   tests/tools/setup.sh binding  also the Python binding in it, again whenever its sources or the core's have changed
 #   tests/tools/setup.sh rust     a Rust toolchain alone (setup_rust.sh)
@@ -38,6 +38,7 @@ list_missing() {
     need pkg-config command -v pkg-config
     need libsqlite3-dev pkg-config --exists sqlite3
     need libxxhash-dev pkg-config --exists libxxhash
+    need libzstd-dev pkg-config --exists libzstd
     need libgtest-dev pkg-config --exists gtest_main
     need nlohmann-json3-dev pkg-config --exists nlohmann_json
     need sqlite3 command -v sqlite3
