@@ -5,7 +5,9 @@ Everything else about the package is said in pyproject.toml.
 
 import atexit
 import os
+import shlex
 import shutil
+import subprocess
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +21,18 @@ BUNDLED = HERE / "core"  # only in an sdist
 CORE = BUNDLED if BUNDLED.is_dir() else HERE.parent.parent
 
 
+def find_zstd():
+    """What pkg-config says of libzstd, (compiler flags, linker flags), or None where it is not there."""
+    command = shlex.split(os.environ.get("PKG_CONFIG", "pkg-config"))
+    try:
+        return tuple(
+            shlex.split(subprocess.run([*command, flags, "libzstd"], check=True, stdout=subprocess.PIPE, text=True).stdout)
+            for flags in ("--cflags", "--libs")
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
 class BuildWithCore(build_ext):
     """Compiles src/**/*.cc of the library and links the objects into the extension."""
 
@@ -28,11 +42,19 @@ class BuildWithCore(build_ext):
         if not sources:
             raise FileNotFoundError(f"No C++ sources of libdbc under {CORE / 'src'}")
 
+        macros = [("DBC_STATIC", None), ("NDEBUG", None)]
+        zstd = find_zstd()
+        if zstd:
+            macros.append(("DBC_WITH_ZSTD", None))
+        else:
+            self.warn("libzstd was not found: the option compression will be refused")
+        compiler_flags, linker_flags = zstd or ([], [])
+
         def compile_one(source):
             return self.compiler.compile(
                 [source],
                 output_dir=self.build_temp,
-                macros=[("DBC_STATIC", None), ("NDEBUG", None)],
+                macros=macros,
                 include_dirs=[str(CORE / "include"), str(CORE / "src")],
                 extra_postargs=[
                     "-std=c++20",
@@ -41,13 +63,14 @@ class BuildWithCore(build_ext):
                     "-fvisibility=hidden",
                     "-fvisibility-inlines-hidden",
                     "-pthread",
+                    *compiler_flags,
                 ],
             )
 
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             for objects in pool.map(compile_one, sources):
                 ext.extra_objects += objects
-        ext.extra_link_args += ["-pthread"]
+        ext.extra_link_args += ["-pthread", *linker_flags]
         super().build_extension(ext)
 
 

@@ -37,10 +37,11 @@ class Comparison(RuleBasedStateMachine):
         self.directory = tempfile.TemporaryDirectory()
 
     def open(self) -> DiskBackedCache[Blob]:
-        return DiskBackedCache(f"{self.directory.name}/cache.db", Blob, **self.options)
+        return DiskBackedCache(f"{self.directory.name}/cache.db", Blob, **self.options, compression=self.compression)
 
-    @initialize(options=limits)
-    def start(self, options: dict[str, Any]) -> None:
+    @initialize(options=limits, compression=st.sampled_from([None, "zstd"]))
+    def start(self, options: dict[str, Any], compression: Any) -> None:
+        self.compression = compression
         self.options = options
         self.oracle = Oracle(**options)
         self.cache = self.open()

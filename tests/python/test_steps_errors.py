@@ -115,6 +115,7 @@ def test_step_41_words(path: Path, option: str, words: str) -> None:
         {"durability": "full", "on_corrupt": "fail"},
         {"durability": "off", "busy_timeout_seconds": 0, "touch_delay_seconds": 3600},
         {"file_mode": 0o644},
+        {"compression": "zstd"},
     ],
 )
 def test_step_41_good_options(open_users: Open, options: dict[str, Any]) -> None:

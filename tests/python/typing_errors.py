@@ -31,5 +31,6 @@ cache.tier("k") == cache.tear("k")  # error
 orders: DiskBackedCache[Order] = cache  # error
 DiskBackedCache("cache.db", Foreign)  # error
 DiskBackedCache("cache.db", User, durability="maybe")  # error
+DiskBackedCache("cache.db", User, compression="zip")  # error
 DiskBackedCache("cache.db", User, max_items=5)  # error
 DiskBackedCache("cache.db")  # error

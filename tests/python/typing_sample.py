@@ -19,7 +19,7 @@ class Order(CacheableModel):
     schema_version: str = "1.0.0"
 
 
-cache = DiskBackedCache("cache.db", User, 1_000, memory_ttl_seconds=60, durability="full")
+cache = DiskBackedCache("cache.db", User, 1_000, memory_ttl_seconds=60, durability="full", compression="zstd")
 assert_type(cache, DiskBackedCache[User])
 assert_type(cache.get("k"), "User | None")
 assert_type(cache.get("k", timestamp=1), "User | None")

@@ -98,6 +98,7 @@ class DiskBackedCache(Generic[ModelT]):
         write_behind_items: int = 1000,
         write_behind_size_bytes: int = 8 * 1024 * 1024,
         write_behind_delay_seconds: float = 0.1,
+        compression: Literal["zstd"] | None = None,
     ) -> None:
         """Opens the cache, and creates the file and missing parent directories.
 
@@ -127,6 +128,8 @@ class DiskBackedCache(Generic[ModelT]):
             write_behind_items: How many items the buffer holds; when it is full, `put` waits.
             write_behind_size_bytes: The sum of their sizes.
             write_behind_delay_seconds: How long an item waits there at most; up to an hour.
+            compression: "zstd": values take less room in the file, and longer to put and to read from there. Sizes
+                and limits stay those of the JSON. The setting may change at any time; all values are read.
 
         Raises:
             TypeError, ValueError: For a bad argument, which the message names.
@@ -156,6 +159,7 @@ class DiskBackedCache(Generic[ModelT]):
                 "write_behind_items": write_behind_items,
                 "write_behind_size_bytes": write_behind_size_bytes,
                 "write_behind_delay_seconds": write_behind_delay_seconds,
+                "compression": compression,
             }
         )
         # Memory holds objects here, not bytes there; without a memory tier there is nothing to keep track of.

@@ -29,7 +29,7 @@ _SECONDS: Final = {
     "touch_delay_seconds": lib.DBC_TOUCH_DELAY_SECONDS,
     "write_behind_delay_seconds": lib.DBC_WRITE_BEHIND_DELAY_SECONDS,
 }
-_WORDS: Final[dict[str, tuple[int, dict[str, int]]]] = {
+_WORDS: Final[dict[str, tuple[int, dict[str | None, int]]]] = {
     "durability": (
         lib.DBC_DURABILITY,
         {
@@ -42,6 +42,10 @@ _WORDS: Final[dict[str, tuple[int, dict[str, int]]]] = {
     "on_corrupt": (
         lib.DBC_ON_CORRUPT,
         {"restart": lib.DBC_ON_CORRUPT_RESTART, "fail": lib.DBC_ON_CORRUPT_FAIL},
+    ),
+    "compression": (
+        lib.DBC_COMPRESSION,
+        {None: lib.DBC_COMPRESSION_NONE, "zstd": lib.DBC_COMPRESSION_ZSTD},
     ),
 }
 
@@ -69,9 +73,9 @@ def _seconds(name: str, value: object) -> float:
         raise ValueError(f"{name} is out of range, got {value}; use float('inf') for never") from None
 
 
-def _word(name: str, value: object, words: dict[str, int]) -> int:
-    if not isinstance(value, str):
-        raise TypeError(f"{name} must be a str, got {type(value).__name__}")
+def _word(name: str, value: object, words: dict[str | None, int]) -> int:
+    if not isinstance(value, str) and not (value is None and None in words):
+        raise TypeError(f"{name} must be a str{' or None' if None in words else ''}, got {type(value).__name__}")
     if value not in words:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, words))}, got {value!r}")
     return words[value]
