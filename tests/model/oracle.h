@@ -30,6 +30,9 @@ struct Settings {
   bool memory_values = true;
   bool write_behind = false;
   double touch_delay_seconds = 1;
+  // What must not show in any answer.
+  uint64_t durability = DBC_DURABILITY_OFF;
+  bool compression = false;
 };
 
 struct DiskItem {

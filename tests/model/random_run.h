@@ -107,7 +107,10 @@ inline dbc_cache *open_cache(const std::string &path, const Settings &settings) 
   dbc_options_set_double(options, DBC_DISK_TTL_SECONDS, settings.disk_ttl_seconds);
   dbc_options_set_u64(options, DBC_MEMORY_VALUES, settings.memory_values ? 1 : 0);
   dbc_options_set_u64(options, DBC_WRITE_MODE, settings.write_behind ? DBC_WRITE_BEHIND : DBC_WRITE_THROUGH);
-  dbc_options_set_u64(options, DBC_DURABILITY, DBC_DURABILITY_OFF);
+  dbc_options_set_u64(options, DBC_DURABILITY, settings.durability);
+#ifdef DBC_WITH_ZSTD
+  dbc_options_set_u64(options, DBC_COMPRESSION, settings.compression ? DBC_COMPRESSION_ZSTD : DBC_COMPRESSION_NONE);
+#endif
   dbc_options_set_double(options, DBC_TOUCH_DELAY_SECONDS, settings.touch_delay_seconds);
   dbc_cache *cache = nullptr;
   dbc_status status = dbc_open(path.c_str(), settings.schema.c_str(), options, &cache);
@@ -123,6 +126,7 @@ class RandomRun {
     uint64_t operations = 2000;
     int handles = 1;
     std::string path = ":memory:";
+    uint64_t durability = DBC_DURABILITY_OFF;
   };
 
   explicit RandomRun(const Plan &plan) : plan_(plan), random_(plan.seed) {
@@ -165,6 +169,8 @@ class RandomRun {
     return text;
   }
   uint64_t done() const { return done_; }
+  // Rows with a compressed value in a file that was looked at.
+  uint64_t compressed_seen() const { return compressed_seen_; }
 
  private:
   // A handle, its oracle, and the versions of the objects that a binding would hold for it.
@@ -196,6 +202,8 @@ class RandomRun {
     if (everything) s.memory_values = !maybe(3);
     s.write_behind = maybe(4);
     s.schema = maybe(6) ? "2" : "1";
+    s.durability = plan_.durability;
+    s.compression = maybe(2);
     return s;
   }
 
@@ -249,7 +257,7 @@ class RandomRun {
         size = below(40);
         break;
       case 5:
-        size = maybe(20) ? 5000 : 7;
+        size = maybe(20) ? 5000 : maybe(2) ? 64 + below(100) : 7;
         break;
       default:
         size = 1 + below(12);
@@ -257,9 +265,12 @@ class RandomRun {
     }
     if (size > 10'000) size = below(60);
     size = std::min(size, s.max_disk_size_bytes);
-    // No two values are alike, but for the shortest.
+    // No two values are alike, but for the shortest. Some can be compressed, some cannot.
     std::string value = std::to_string(++values_made_);
     value.resize(size, text ? '.' : '\xFE');
+    if (!text && maybe(2)) {
+      for (size_t i = std::min<size_t>(size, 20); i < size; ++i) value[i] = static_cast<char>(random_());
+    }
     return value;
   }
 
@@ -348,7 +359,8 @@ class RandomRun {
          text_of(settings.max_memory_items) + "/" + text_of(settings.max_memory_size_bytes) + " disk " +
          text_of(settings.max_disk_items) + "/" + text_of(settings.max_disk_size_bytes) + " item " +
          text_of(settings.max_item_size_bytes) + " ttl " + text_of(settings.memory_ttl_seconds) + "/" +
-         text_of(settings.disk_ttl_seconds) + " touch delay " + text_of(settings.touch_delay_seconds));
+         text_of(settings.disk_ttl_seconds) + " touch delay " + text_of(settings.touch_delay_seconds) +
+         (settings.compression ? " compressing" : ""));
     side.oracle.reset();
     side.cache = open_cache(plan_.path, settings);
     side.oracle = std::make_unique<Oracle>(settings, &disk_);
@@ -772,14 +784,24 @@ class RandomRun {
     std::vector<Row> expected, actual;
     for (const auto &[key, item] : disk_) expected.push_back({key, 0, item.value.size(), item.timestamp, item.value});
     sort_by_age(&expected);
-    query(raw, "SELECT key, timestamp, size, value, schema_version, typeof(value) FROM cache ORDER BY timestamp, key",
+    query(raw,
+          "SELECT cache.key, cache.timestamp, cache.size, value, schema_version, typeof(value), encoding "
+          "FROM cache JOIN item USING (key) ORDER BY cache.timestamp, cache.key",
           [&](sqlite3_stmt *row) {
             std::string value = column(row, 3);
             std::string key = column(row, 0);
+            int encoding = sqlite3_column_int(row, 6);
             auto stored = disk_.find(key);
             if (stored != disk_.end()) {
-              expect_equal(stored->second.schema, column(row, 4), "schema version in the file");
-              expect_equal(std::string(stored->second.text ? "text" : "blob"), column(row, 5), "type of the value");
+              const DiskItem &item = stored->second;
+              expect_equal(item.schema, column(row, 4), "schema version in the file");
+              expect_equal(std::string(item.text && encoding == 0 ? "text" : "blob"), column(row, 5), "type of the value");
+              if (encoding != 0) {
+                expect_equal(item.text ? 1 : 2, encoding, "encoding of a compressed value");
+                if (value.size() >= item.value.size()) throw Mismatch("compressed, but no smaller: " + name_of(key));
+                value = item.value;  // that it is this one is what reading it shows
+                ++compressed_seen_;
+              }
             }
             actual.push_back(
                 {key, 0, static_cast<uint64_t>(sqlite3_column_int64(row, 2)), sqlite3_column_double(row, 1), value});
@@ -851,6 +873,7 @@ class RandomRun {
   uint64_t last_version_ = 0;
   uint64_t values_made_ = 0;
   uint64_t done_ = 0;
+  uint64_t compressed_seen_ = 0;
   std::deque<std::string> history_;
 };
 
