@@ -1,8 +1,8 @@
-// Compression: what becomes of values on their way into rows, and back. Values are compressed with zstd, where the library was
-// built with it (DBC_WITH_ZSTD).
+// Compression: what becomes of values on their way into rows, and back: zstd, where the library was built with it
+// (DBC_WITH_ZSTD).
 //
-// What comes from a file is never trusted: whatever the bytes are, decompressing them gives the value or `false`, and takes
-// memory in proportion to them.
+// What comes from a file is never trusted: whatever its bytes are, decompressing them does no harm, and takes memory in
+// proportion to them. Whether the value is the right one is for its checksum to say.
 //
 // A Compressor and a Decompressor keep their working memory, and are used by one thread at a time.
 #pragma once

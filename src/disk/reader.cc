@@ -68,7 +68,8 @@ Lookup Reader::read_whole(Statement &statement, const Key &key, int64_t schema_i
     found.state = Lookup::State::kUnreadable;
     return found;
   }
-  found.fields.text = encoding == Encoding::kAsGiven ? whole->type(kData) == SQLITE_TEXT : encoding == Encoding::kZstdText;
+  found.fields.text =
+      encoding == Encoding::kAsGiven ? whole->type(kData) == SQLITE_TEXT : encoding == Encoding::kZstdText;
   found.item = decode(whole->bytes(kData), encoding, key, found.fields);
   // The checksum is seeded with the key's hash, so that a value that got under another key fails it too.
   if (!found.item || hash_bytes(found.item->value(), key.hash) != whole->unsigned_integer(kChecksum)) {

@@ -43,7 +43,9 @@ class CompressedStoreTest : public ::testing::Test {
     transaction->put(Key(key), value, text, 1);
     transaction->commit([] {});
   }
-  static Lookup read(Store &store, std::string_view key) { return store.read(Key(key), Want::kValue, 0, Store::kExactly); }
+  static Lookup read(Store &store, std::string_view key) {
+    return store.read(Key(key), Want::kValue, 0, Store::kExactly);
+  }
   static std::string value_of(Store &store, std::string_view key) {
     Lookup found = read(store, key);
     return found.item ? std::string(found.item->value()) : "(none)";
@@ -75,8 +77,10 @@ class CompressedStoreTest : public ::testing::Test {
     return answer;
   }
   std::string about(const std::string &key) {
-    return query("SELECT encoding || ' ' || typeof(data) || ' ' || size || (CASE WHEN length(CAST(data AS BLOB)) < size "
-                 "THEN ' smaller' ELSE '' END) FROM item WHERE key = '" + key + "'");
+    return query(
+        "SELECT encoding || ' ' || typeof(data) || ' ' || size || (CASE WHEN length(CAST(data AS BLOB)) < size "
+        "THEN ' smaller' ELSE '' END) FROM item WHERE key = '" +
+        key + "'");
   }
 
   TemporaryDirectory directory_;
@@ -87,7 +91,8 @@ class CompressedStoreTest : public ::testing::Test {
   sqlite3 *raw_ = nullptr;
 };
 
-const std::string kText = "{\"name\": \"Ada\", \"friends\": [\"Grace\", \"Grace\", \"Grace\", \"Grace\", \"Grace\", \"Grace\"]}";
+const std::string kText =
+    "{\"name\": \"Ada\", \"friends\": [\"Grace\", \"Grace\", \"Grace\", \"Grace\", \"Grace\", \"Grace\"]}";
 const std::string kBytes = std::string(200, '\0') + "\xFF end";
 
 std::string noise(size_t size) {
@@ -181,11 +186,11 @@ TEST_F(CompressedStoreTest, AFileMayHoldBothKinds) {
 }
 
 // What a read finds after `sql` has changed the row of `key`.
-#define EXPECT_DAMAGED(store, key)                                            \
-  do {                                                                        \
-    Lookup found = read(store, key);                                          \
-    EXPECT_EQ(found.state, Lookup::State::kDamaged);                          \
-    EXPECT_FALSE(found.item);                                                 \
+#define EXPECT_DAMAGED(store, key)                   \
+  do {                                               \
+    Lookup found = read(store, key);                 \
+    EXPECT_EQ(found.state, Lookup::State::kDamaged); \
+    EXPECT_FALSE(found.item);                        \
   } while (false)
 
 TEST_F(CompressedStoreTest, NoFlippedBitGivesOtherBytes) {
@@ -231,18 +236,20 @@ TEST_F(CompressedStoreTest, ARowThatContradictsItselfIsDamaged) {
     query("UPDATE item SET " + column + " = " + before + " WHERE key = 'k'");
     EXPECT_EQ(value_of(*store, "k"), kText);
   };
-  for (const char *encoding : {"0", "3", "-1", "4294967297", "9223372036854775807"}) expect_damaged_with("encoding", encoding);
+  for (const char *encoding : {"0", "3", "-1", "4294967297", "9223372036854775807"})
+    expect_damaged_with("encoding", encoding);
   for (const char *size : {"0", "1", "size - 1", "size + 1", "-1", "4294967296 + size", "4294967296", "1000000000"}) {
     expect_damaged_with("size", size);
   }
   expect_damaged_with("checksum", "checksum + 1");
   // Sound bytes of the same size, of another key.
-  query("UPDATE item SET data = (SELECT data FROM item WHERE key = 'other'), checksum = (SELECT checksum FROM item WHERE "
-        "key = 'other') WHERE key = 'k'");
+  query(
+      "UPDATE item SET data = (SELECT data FROM item WHERE key = 'other'), checksum = (SELECT checksum FROM item WHERE "
+      "key = 'other') WHERE key = 'k'");
   EXPECT_DAMAGED(*store, "k");
   // What was given as it is, and is called compressed.
-  query("UPDATE item SET data = ?1, checksum = " + std::to_string(static_cast<int64_t>(hash_bytes(kText, Key("k").hash))) +
-            ", encoding = 0 WHERE key = 'k'",
+  query("UPDATE item SET data = ?1, checksum = " +
+            std::to_string(static_cast<int64_t>(hash_bytes(kText, Key("k").hash))) + ", encoding = 0 WHERE key = 'k'",
         kText);
   EXPECT_EQ(value_of(*store, "k"), kText);
   query("UPDATE item SET encoding = 1 WHERE key = 'k'");

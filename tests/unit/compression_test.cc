@@ -16,7 +16,8 @@ namespace {
 
 std::string json(size_t size) {
   std::string text;
-  for (int i = 0; text.size() < size; ++i) text += "{\"number\": " + std::to_string(i * 7919) + ", \"name\": \"Ada\"}, ";
+  for (int i = 0; text.size() < size; ++i)
+    text += "{\"number\": " + std::to_string(i * 7919) + ", \"name\": \"Ada\"}, ";
   text.resize(size);
   return text;
 }
