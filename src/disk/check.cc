@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string>
 #include <unordered_set>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "base/utf8.h"
+#include "disk/compression.h"
 #include "disk/format.h"
 
 namespace dbc {
@@ -64,29 +66,30 @@ class Check {
   }
 
   void check_items() {
-    enum Column { kId, kKey, kTimestamp, kRecorded, kVersion, kSize, kChecksum, kData, kSchema, kTypes };
+    enum Column { kId, kKey, kTimestamp, kRecorded, kVersion, kSize, kChecksum, kEncoding, kData, kSchema, kTypes };
     Statement items(connection_,
-                    "SELECT item.id, key, timestamp, recorded, item.version, size, checksum, data, schema_version.id, "
+                    "SELECT item.id, key, timestamp, recorded, item.version, size, checksum, encoding, data, schema_version.id, "
                     "typeof(key) || ' ' || typeof(timestamp) || ' ' || "
                     "typeof(recorded) || ' ' || typeof(item.version) || ' ' || typeof(size) || ' ' || typeof(checksum) "
+                    "|| ' ' || typeof(encoding) "
                     "FROM item LEFT JOIN schema_version ON schema_version.id = schema_id");
     std::unordered_set<uint64_t> versions;
     uint64_t last = last_version();
     while (items.step()) {
       int type = items.type(kData);  // before the bytes: asking for those may convert it
-      std::string_view key = items.bytes(kKey), value = items.bytes(kData);
+      std::string_view key = items.bytes(kKey), data = items.bytes(kData);
+      auto encoding = static_cast<Encoding>(items.integer(kEncoding));
       uint64_t version = items.unsigned_integer(kVersion);
       const char *problem = nullptr;
-      if (items.bytes(kTypes) != "text real real integer integer integer") {
+      if (items.bytes(kTypes) != "text real real integer integer integer integer") {
         problem = "a column is not of its type";
       } else if (!valid_key(key)) {
         problem = "the key is none";
       } else if (type != SQLITE_TEXT && type != SQLITE_BLOB) {
         problem = "the value is missing";
-      } else if (items.unsigned_integer(kSize) != value.size()) {
-        problem = "the size is not that of the value";
-      } else if (items.unsigned_integer(kChecksum) != hash_bytes(value, Key(key).hash)) {
-        problem = "the checksum does not match";
+      } else if (const char *found = problem_of_value(data, encoding, items.unsigned_integer(kSize),
+                                                      items.unsigned_integer(kChecksum), Key(key).hash)) {
+        problem = found;
       } else if (items.type(kSchema) == SQLITE_NULL) {
         problem = "the schema version is unknown";
       } else if (!std::isfinite(items.real(kTimestamp)) || !std::isfinite(items.real(kRecorded))) {
@@ -100,6 +103,24 @@ class Check {
       report_->add("item " + std::to_string(items.integer(kId)) + name_of(key) + ": " + problem);
       findings_.unusable_items.push_back(items.integer(kId));
     }
+  }
+
+  // What is wrong with a value, or null.
+  const char *problem_of_value(std::string_view data, Encoding encoding, uint64_t size, uint64_t checksum,
+                               uint64_t key_hash) {
+    switch (encoding) {
+      case Encoding::kAsGiven:
+        if (data.size() != size) return "the size is not that of the value";
+        return hash_bytes(data, key_hash) == checksum ? nullptr : "the checksum does not match";
+      case Encoding::kZstdText:
+      case Encoding::kZstdBytes:
+        if (!has_zstd()) return nullptr;  // it may well be sound, for a build that can read it
+        if (!may_hold(data, size)) return "the value cannot be decompressed";
+        value_.resize(size);
+        if (!decompressor_.decompress(data, value_.data(), size)) return "the value cannot be decompressed";
+        return hash_bytes(value_, key_hash) == checksum ? nullptr : "the checksum does not match";
+    }
+    return "the value is stored in an unknown way";
   }
 
   // The times in `usage`, and the order against them. An order that misses an item would never evict it.
@@ -191,6 +212,8 @@ class Check {
   const std::optional<RecordedTotals> &recorded_;
   CheckReport *const report_;
   Findings findings_;
+  Decompressor decompressor_;
+  std::string value_;  // decompressed
 };
 
 }  // namespace

@@ -117,6 +117,29 @@ TEST(a_damaged_compressed_value_is_a_miss) {
   dbc_free(cache);
 }
 
+TEST(a_check_looks_into_compressed_values) {
+  char text[1001], report[2000];
+  repeat(text, 1000);
+  dbc_cache *cache = open_with(PATH, "1.0.0", OPTIONS({DBC_COMPRESSION, DBC_COMPRESSION_ZSTD}, {DBC_MAX_MEMORY_ITEMS, 0}));
+  put(cache, "sound", text);
+  put(cache, "cut", text);
+  put(cache, "other", text);
+  put(cache, "unknown", text);
+  uint64_t problems = 7;
+  CHECK(dbc_check(cache, 0, report, sizeof report, &problems) == DBC_OK);
+  CHECK_TEXT(report, "");
+  CHECK(problems == 0);
+  query(PATH, "UPDATE item SET data = substr(data, 1, length(data) - 1) WHERE key = 'cut'");
+  query(PATH, "UPDATE item SET checksum = checksum + 1 WHERE key = 'other'");
+  query(PATH, "UPDATE item SET encoding = 9 WHERE key = 'unknown'");
+  CHECK(dbc_check(cache, DBC_CHECK_REPAIR, report, sizeof report, &problems) == DBC_OK && problems == 3);
+  CHECK(strstr(report, "(key='cut'): the value cannot be decompressed") != NULL);
+  CHECK(strstr(report, "(key='other'): the checksum does not match") != NULL);
+  CHECK(strstr(report, "(key='unknown'): the value is stored in an unknown way") != NULL);
+  CHECK(count_of(cache) == 1 && gets(cache, "sound", text));
+  dbc_free(cache);
+}
+
 #else
 
 TEST(without_zstd_the_option_is_refused) {
