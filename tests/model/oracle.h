@@ -109,13 +109,23 @@ class Oracle {
     }
     count(DBC_STAT_TOTAL_PUTS) += items.size();
     if (!items.empty()) evict_from_disk();
-    for (const NewItem &item : items) {
-      memory_.erase(item.key);
-      auto stored = disk_.find(item.key);
-      if (stored == disk_.end() || !fits(stored->second.value.size())) continue;
-      memory_[item.key] = {stored->second.version, stored->second.value.size(), now};
+    keep(items, now);
+  }
+
+  // A put that is acknowledged in memory, and then committed: memory makes room before the disk does. What the disk evicts then
+  // leaves memory only if it is in memory in that state: a later one may wait to be committed.
+  void put_behind(const NewItem &item, bool text, double now, uint64_t version) {
+    disk_[item.key] = {item.value, text, version, now, settings_.schema};
+    count(DBC_STAT_TOTAL_PUTS) += 1;
+    keep({item}, now);
+    const Memory memory_before = memory_;
+    const Disk disk_before = disk_;
+    evict_from_disk();
+    for (const auto &[key, resident] : memory_before) {
+      auto stored = disk_before.find(key);
+      bool evicted = stored != disk_before.end() && !disk_.contains(key);
+      if (evicted && stored->second.version != resident.version) memory_[key] = resident;
     }
-    evict_from_memory();
   }
 
   Answer get(const std::string &key, uint64_t held, double now) {
@@ -226,6 +236,16 @@ class Oracle {
     uint64_t bytes = 0;
     for (const auto &[key, item] : memory_) bytes += item.size;
     return bytes;
+  }
+
+  void keep(const std::vector<NewItem> &items, double now) {
+    for (const NewItem &item : items) {
+      memory_.erase(item.key);
+      auto stored = disk_.find(item.key);
+      if (stored == disk_.end() || !fits(stored->second.value.size())) continue;
+      memory_[item.key] = {stored->second.version, stored->second.value.size(), now};
+    }
+    evict_from_memory();
   }
 
   void erase_everywhere(Disk::iterator at) {

@@ -432,9 +432,13 @@ class RandomRun {
         dbc_put(side().cache, key.data(), key.size(), value.data(), value.size(), text ? DBC_TEXT : 0, &now, &version);
     expect_status(DBC_OK, status, "put");
     take_version(version);
-    side().oracle->put_many({{key, value}}, text, now, {version});
+    if (!side().oracle->settings().write_behind) {
+      side().oracle->put_many({{key, value}}, text, now, {version});
+      return;
+    }
+    side().oracle->put_behind({key, value}, text, now, version);
     // Until then other handles do not see it, and limits may be exceeded.
-    if (side().oracle->settings().write_behind) flush();
+    flush();
   }
 
   // Keys or values end to end, as batches take them.
