@@ -95,13 +95,6 @@ const std::string kText =
     "{\"name\": \"Ada\", \"friends\": [\"Grace\", \"Grace\", \"Grace\", \"Grace\", \"Grace\", \"Grace\"]}";
 const std::string kBytes = std::string(200, '\0') + "\xFF end";
 
-std::string noise(size_t size) {
-  std::mt19937_64 random(size);
-  std::string bytes(size, '\0');
-  for (char &byte : bytes) byte = static_cast<char>(random());
-  return bytes;
-}
-
 TEST_F(CompressedStoreTest, ByDefaultValuesAreStoredAsGiven) {
   EXPECT_EQ(StoreOptions().compression, Compression::kNone);
   auto store = open(Compression::kNone);
@@ -113,6 +106,13 @@ TEST_F(CompressedStoreTest, ByDefaultValuesAreStoredAsGiven) {
 }
 
 #ifdef DBC_WITH_ZSTD
+
+std::string noise(size_t size) {
+  std::mt19937_64 random(size);
+  std::string bytes(size, '\0');
+  for (char &byte : bytes) byte = static_cast<char>(random());
+  return bytes;
+}
 
 TEST_F(CompressedStoreTest, ValuesAreStoredSmallerAndComeBackWhole) {
   for (const std::string &path : {path_, std::string(":memory:")}) {

@@ -22,13 +22,6 @@ std::string json(size_t size) {
   return text;
 }
 
-std::string noise(size_t size) {
-  std::mt19937_64 random(size);
-  std::string bytes(size, '\0');
-  for (char &byte : bytes) byte = static_cast<char>(random());
-  return bytes;
-}
-
 std::string compressed(std::string_view value) {
   Compressed result = Compressor().compress(value);
   return std::string(result.bytes());
@@ -42,6 +35,13 @@ std::string decompressed(std::string_view bytes, size_t size) {
 }
 
 #ifdef DBC_WITH_ZSTD
+
+std::string noise(size_t size) {
+  std::mt19937_64 random(size);
+  std::string bytes(size, '\0');
+  for (char &byte : bytes) byte = static_cast<char>(random());
+  return bytes;
+}
 
 TEST(CompressionTest, WhatWentInComesOut) {
   ASSERT_TRUE(has_zstd());
