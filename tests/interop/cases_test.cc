@@ -81,7 +81,7 @@ struct Packed {
 
 class CaseRun {
  public:
-  explicit CaseRun(const Json &test) : case_(test) {}
+  CaseRun(const Json &test, const Json &everywhere) : case_(test), everywhere_(everywhere) {}
   ~CaseRun() {
     for (auto &[name, handle] : handles_) dbc_free(handle.cache);
   }
@@ -133,7 +133,12 @@ class CaseRun {
                   step->take("schema_version", case_.value("schema_version", Json("1"))),
                   step->take("options", case_.value("options", Json::object()))};
     if (handles_.contains(name)) throw Failure("handle " + name + " is open already");
-    int status = interop::open_cache(handle.path, bytes_of(handle.schema_version), handle.options, &handle.cache);
+    open(handle, expect, name);
+  }
+  void open(Handle &handle, Members *expect, const std::string &name) {
+    Json options = everywhere_;
+    options.update(handle.options);
+    int status = interop::open_cache(handle.path, bytes_of(handle.schema_version), options, &handle.cache);
     if (answered(status, expect)) handles_[name] = handle;
   }
 
@@ -144,8 +149,7 @@ class CaseRun {
     handles_.erase(name);
     handle.schema_version = step->take("schema_version", handle.schema_version);
     handle.options = step->take("options", handle.options);
-    int status = interop::open_cache(handle.path, bytes_of(handle.schema_version), handle.options, &handle.cache);
-    if (answered(status, expect)) handles_[name] = handle;
+    open(handle, expect, name);
   }
 
   void remember(const Json &name, uint64_t version) {
@@ -295,6 +299,9 @@ class CaseRun {
         unsigned flags = step.take("text", false).get<bool>() ? DBC_TEXT : 0;
         int status = dbc_put(cache, key.data(), key.size(), value.data(), value.size(), flags, at, &number);
         if (answered(status, &expect)) {
+          // Written behind and then flushed, a put is as one that was written through.
+          if (everywhere_.contains("write_mode"))
+            check_equal("status of flush", status_of(dbc_flush(cache)), {"DBC_OK"});
           remember(step.take("remember"), number);
           check_version(number, &expect);
         }
@@ -337,6 +344,10 @@ class CaseRun {
           check_equal("bytes", number, expect.take("bytes").get<uint64_t>());
       } else if (op == "stats") {
         stats(cache, &expect);
+      } else if (op == "check") {
+        unsigned flags = step.take("repair", false).get<bool>() ? DBC_CHECK_REPAIR : 0;
+        if (answered(dbc_check(cache, flags, nullptr, 0, &number), &expect))
+          check_equal("problems", number, expect.take("problems").get<uint64_t>());
       } else if (op == "discard") {
         uint64_t version = versions_.at(step.take("version"));
         answered(dbc_discard(cache, key.data(), key.size(), version, step.take("was_memory_hit")), &expect);
@@ -351,19 +362,19 @@ class CaseRun {
     step.check_none_left("the step");
   }
 
-  const Json &case_;
+  const Json &case_, &everywhere_;
   std::map<std::string, Handle> handles_;
   std::map<std::string, uint64_t> versions_;
 };
 
 // Runs a case in a folder of its own; what failed, or an empty text.
-std::string failure_of(const Json &test) {
+std::string failure_of(const Json &test, const Json &everywhere) {
   char folder[] = "/tmp/dbc-cases-XXXXXX";
   if (!mkdtemp(folder)) return "no temporary folder";
   std::filesystem::current_path(folder);
   std::string failure;
   try {
-    CaseRun(test).run();
+    CaseRun(test, everywhere).run();
   } catch (const std::exception &error) {
     failure = error.what();
   }
@@ -374,23 +385,34 @@ std::string failure_of(const Json &test) {
 
 }  // namespace
 
-// TAP, as the API tests give it. Arguments select cases by parts of their names.
-int main(int count, char **parts) {
-  std::set<std::string> features = {"bytes", "raw_keys", "versions", "timestamps", "into", "binding"},
+// TAP, as the API tests give it. Arguments select cases by parts of their names; one like write_mode=behind is an option
+// of every cache for which the case says nothing else.
+int main(int count, char **arguments) {
+  std::vector<std::string> parts;
+  Json everywhere = Json::object();
+  for (const std::string argument : std::vector<std::string>(arguments + 1, arguments + count)) {
+    size_t equals = argument.find('=');
+    if (equals == std::string::npos) {
+      parts.push_back(argument);
+    } else {
+      everywhere[argument.substr(0, equals)] = argument.substr(equals + 1);
+    }
+  }
+  std::set<std::string> features = {"bytes", "raw_keys", "versions", "timestamps", "into", "check", "binding"},
                         unused = features;
   const Json table = Json::parse(std::ifstream(CASES_FILE));
   int run = 0, failed = 0;
   for (const Json &test : table["cases"]) {
     std::string name = test["name"];
-    bool wanted = count < 2, able = true;
-    for (int i = 1; i < count; ++i) wanted |= name.find(parts[i]) != std::string::npos;
+    bool wanted = parts.empty(), able = true;
+    for (const std::string &part : parts) wanted |= name.find(part) != std::string::npos;
     for (const Json &need : test.value("needs", Json::array())) {
       able &= features.contains(need);
       unused.erase(need);
     }
     if (!wanted || !able) continue;
     ++run;
-    std::string failure = failure_of(test);
+    std::string failure = failure_of(test, everywhere);
     if (failure.empty()) {
       std::printf("ok %s\n", name.c_str());
     } else {

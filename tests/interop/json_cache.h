@@ -45,6 +45,8 @@ inline dbc_status set_option(dbc_options *options, const std::string &name, cons
       {"memory_values", DBC_MEMORY_VALUES, {}},
       {"durability", DBC_DURABILITY, {"normal", "full", "off"}},
       {"on_corrupt", DBC_ON_CORRUPT, {"restart", "fail"}},
+      {"write_mode", DBC_WRITE_MODE, {"through", "behind"}},
+      {"compression", DBC_COMPRESSION, {"none", "zstd"}},
   };
   static const struct {
     const char *name;

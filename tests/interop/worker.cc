@@ -130,8 +130,8 @@ class Records {
   }
 
  private:
-  // A value that is no record is removed, and a miss. (Which kind of hit it was counted as is not known here; that matters
-  // to statistics only, and the value was put by somebody else: it came from disk.)
+  // A value that is no record is removed, and a miss. (Which kind of hit it was counted as is not known here; that
+  // matters to statistics only, and the value was put by somebody else: it came from disk.)
   Json decode(const std::string &key, const void *data, size_t size, uint64_t version) {
     try {
       const char *text = static_cast<const char *>(data);
