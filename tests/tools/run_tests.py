@@ -189,6 +189,7 @@ def cases(build, reports):
     program = build / "tests" / "interop" / "cases_test"
     yield Run("cases_test", [program], None)
     yield Run("cases_test, writing behind", [program, "write_mode=behind"], None)
+    yield Run("cases_test, compressing", [program, "compression=zstd"], None)
 
 
 def hello(build, reports):
