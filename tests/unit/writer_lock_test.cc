@@ -12,6 +12,7 @@
 #include <limits>
 #include <list>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <thread>
 #include <vector>
@@ -357,7 +358,8 @@ TEST_F(WriterLockTest, HandlesAreServedInOrderOfArrival) {
   auto in_order = [&] {
     Handle holder(path_);
     EXPECT_TRUE(holder.lock.try_lock_for(kNone));
-    std::vector<int> order;  // guarded by the lock under test
+    std::mutex mutex;  // ThreadSanitizer does not see the kernel's locks
+    std::vector<int> order;
     std::list<Handle> handles;
     std::vector<std::thread> threads;
     for (int i = 0; i < kHandles; ++i) {
@@ -365,7 +367,10 @@ TEST_F(WriterLockTest, HandlesAreServedInOrderOfArrival) {
       Handle &handle = handles.emplace_back(path_);
       threads.emplace_back([&, i] {
         EXPECT_TRUE(handle.lock.try_lock_for(kLong));
-        order.push_back(i);
+        {
+          std::lock_guard guard(mutex);
+          order.push_back(i);
+        }
         handle.lock.unlock();
       });
       EXPECT_TRUE(wait_for([&] { return holder.file.queue()->arrived == arrived + 1; }));
