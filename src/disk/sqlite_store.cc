@@ -111,7 +111,12 @@ void SqliteStore::open(LogScope &log) {
       std::make_unique<Generations>(shared_ ? shared_->words() : private_words_.data(), data_version_.get());
   maintenance_ = std::make_unique<Maintenance>([this] { return maintain(); },
                                                std::chrono::duration<double>(options_.touch_delay_seconds));
-  check_totals();
+  try {
+    check_totals();
+  } catch (const Error &error) {
+    if (error.status() == Status::kCorrupt) report_damage();
+    throw;
+  }
   log.add(kInfo, [&] { return "opened " + options_.path; });
 }
 
@@ -306,10 +311,12 @@ std::unique_ptr<Connection> SqliteStore::connect(bool writes) const {
   connection->execute("PRAGMA cache_size=-16384");
   switch (options_.durability) {
     case Durability::kNormal:
-      connection->execute("PRAGMA synchronous=NORMAL");
+      // In rollback journal mode NORMAL may leave a damaged file: it syncs the journal and its header at one go.
+      connection->execute(shared_ || in_memory() ? "PRAGMA synchronous=NORMAL" : "PRAGMA synchronous=FULL");
       break;
     case Durability::kFull:
-      connection->execute("PRAGMA synchronous=FULL");
+      // As FULL, and in rollback journal mode the removal of the journal, which is the commit, is synced too.
+      connection->execute("PRAGMA synchronous=EXTRA");
       break;
     case Durability::kOff:
       connection->execute("PRAGMA synchronous=OFF");
