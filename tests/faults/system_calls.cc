@@ -3,14 +3,38 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <cstdarg>
 #include <cstdio>
+#include <string_view>
 
 #include "injector.h"
+#include "system_calls.h"
 
 using dbc::faults::Call;
 using dbc::faults::injector;
+
+namespace dbc::faults {
+std::atomic<uint64_t> simulated_boot{0};
+std::atomic<bool> shared_file_denied{false};
+}  // namespace dbc::faults
+
+namespace {
+
+int open_simulated_boot_id(uint64_t boot) {
+  int descriptor = memfd_create("boot_id", MFD_CLOEXEC);
+  char text[64];
+  int size = std::snprintf(text, sizeof text, "%036llu\n", static_cast<unsigned long long>(boot));
+  if (descriptor >= 0 && (write(descriptor, text, static_cast<size_t>(size)) != size || lseek(descriptor, 0, SEEK_SET) != 0)) {
+    close(descriptor);
+    return -1;
+  }
+  return descriptor;
+}
+
+}  // namespace
 
 extern "C" {
 
@@ -28,7 +52,15 @@ int __wrap_open64(const char *path, int flags, ...) {
   va_start(arguments, flags);
   mode_t mode = (flags & O_CREAT) != 0 ? va_arg(arguments, mode_t) : 0;
   va_end(arguments);
-  return injector().ask(Call::kSystemOpen) ? -1 : __real_open64(path, flags, mode);
+  if (injector().ask(Call::kSystemOpen)) return -1;
+  std::string_view name = path;
+  if (dbc::faults::shared_file_denied.load() && name.ends_with("-dbc")) {
+    errno = EACCES;
+    return -1;
+  }
+  uint64_t boot = dbc::faults::simulated_boot.load();
+  if (boot != 0 && name == "/proc/sys/kernel/random/boot_id") return open_simulated_boot_id(boot);
+  return __real_open64(path, flags, mode);
 }
 
 int __wrap_stat64(const char *path, struct stat64 *status) {
