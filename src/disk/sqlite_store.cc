@@ -303,6 +303,9 @@ std::unique_ptr<Connection> SqliteStore::connect(bool writes) const {
   sqlite3_db_config(handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
   connection->execute("PRAGMA wal_autocheckpoint=0");
   connection->execute("PRAGMA temp_store=MEMORY");
+  // Some distributions build SQLite to overwrite with zeros what is deleted: then a clear would write as much as it frees, and
+  // find no room for that on a full disk.
+  connection->execute("PRAGMA secure_delete=OFF");
   if (!writes) {
     connection->execute("PRAGMA query_only=ON");
     connection->execute("PRAGMA cache_size=-8192");

@@ -1,0 +1,166 @@
+// A disk that is really full, files that may not grow, and a process without descriptors left: errors are clear, what was
+// there stays, and the handle works again when there is room.
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <cstdio>
+#include <fcntl.h>
+#include <functional>
+#include <string>
+
+#include "../model/random_run.h"
+#include "support.h"
+
+namespace dbc::faults {
+namespace {
+
+using model::Mismatch;
+
+// In a process of its own, whose limits and mounts are its own. The exit code 77: this machine does not allow the setting.
+void in_child(const std::function<void()> &body) {
+  int status = 0;
+  pid_t pid = fork();
+  if (pid == 0) {
+    try {
+      body();
+      _exit(0);
+    } catch (const std::exception &error) {
+      std::fprintf(stderr, "%s\n", error.what());
+      _exit(1);
+    }
+  }
+  ASSERT_EQ(waitpid(pid, &status, 0), pid);
+  ASSERT_TRUE(WIFEXITED(status)) << "it died of signal " << WTERMSIG(status);
+  ASSERT_EQ(WEXITSTATUS(status), 0);
+}
+
+void require(bool condition, const std::string &what) {
+  if (!condition) throw Mismatch(what + ": " + dbc_last_error());
+}
+
+dbc_cache *open_cache(const std::string &path) {
+  dbc_cache *cache = nullptr;
+  require(dbc_open(path.c_str(), "1", nullptr, &cache) == DBC_OK, "open");
+  return cache;
+}
+
+const std::string kValue(30'000, 'v');
+
+dbc_status put(dbc_cache *cache, int number) {
+  std::string key = "key" + std::to_string(number);
+  return dbc_put(cache, key.data(), key.size(), kValue.data(), kValue.size(), 0, nullptr, nullptr);
+}
+
+void expect_there(dbc_cache *cache, int puts) {
+  for (int i = 0; i < puts; ++i) {
+    std::string key = "key" + std::to_string(i);
+    dbc_value *value = nullptr;
+    require(dbc_get(cache, key.data(), key.size(), nullptr, &value) == DBC_OK, "get " + key);
+    require(dbc_value_size(value) == kValue.size(), "the size of " + key);
+    dbc_value_release(value);
+  }
+  uint64_t items = 0;
+  require(dbc_count(cache, &items) == DBC_OK && items == static_cast<uint64_t>(puts), "count");
+}
+
+// Puts until that is refused; how many there are then.
+int fill(dbc_cache *cache) {
+  int puts = 0;
+  dbc_status status;
+  while ((status = put(cache, puts)) == DBC_OK && puts < 10'000) ++puts;
+  require(status == DBC_FULL, std::string("a put without room gives DBC_FULL, not ") + dbc_status_name(status));
+  require(std::string(dbc_last_error()).find("cache.db") != std::string::npos, "the message names the file");
+  return puts;
+}
+
+TEST(FullDisk, PutsAreRefusedAndWorkAgainWithRoom) {
+  if (geteuid() != 0) GTEST_SKIP() << "mounting a small file system needs root";
+  Folder folder;
+  const std::string mounted = folder.path();
+  ASSERT_EQ(mount("tmpfs", mounted.c_str(), "tmpfs", 0, "size=8m"), 0);
+  in_child([&] {
+    std::string ballast = mounted + "/ballast";
+    int descriptor = open(ballast.c_str(), O_CREAT | O_RDWR, 0600);
+    require(posix_fallocate(descriptor, 0, 2 << 20) == 0, "ballast");
+    close(descriptor);
+    dbc_cache *cache = open_cache(mounted + "/cache.db");
+    int puts = fill(cache);
+    require(puts > 50, "there was room for more");
+    require(put(cache, puts) == DBC_FULL, "and again");
+    expect_there(cache, puts);
+    // Others too: what needs room is refused, what does not is done.
+    dbc_cache *other = open_cache(mounted + "/cache.db");
+    expect_there(other, puts);
+    dbc_free(other);
+    unlink(ballast.c_str());
+    require(put(cache, puts) == DBC_OK, "a put with room");
+    expect_there(cache, puts + 1);
+    require(dbc_clear(cache) == DBC_OK, "clear");
+    require(put(cache, 0) == DBC_OK, "a put after clear");
+    expect_there(cache, 1);
+    dbc_free(cache);
+    expect_there(cache = open_cache(mounted + "/cache.db"), 1);
+    dbc_free(cache);
+  });
+  EXPECT_EQ(umount(mounted.c_str()), 0);
+}
+
+// The limit of a process on the size of its files: SIGXFSZ is the application's to ignore, as with every library that writes.
+TEST(FullDisk, AFileSizeLimitIsAFullDisk) {
+  Folder folder;
+  in_child([&] {
+    signal(SIGXFSZ, SIG_IGN);
+    dbc_cache *cache = open_cache(folder.path() + "/cache.db");
+    rlimit limit{};
+    getrlimit(RLIMIT_FSIZE, &limit);
+    const rlim_t before = limit.rlim_cur;
+    limit.rlim_cur = 2 << 20;
+    require(setrlimit(RLIMIT_FSIZE, &limit) == 0, "setrlimit");
+    int puts = 0;
+    dbc_status status;
+    while ((status = put(cache, puts)) == DBC_OK && puts < 10'000) ++puts;
+    require(puts > 20 && (status == DBC_FULL || status == DBC_IO), std::string("a put gives ") + dbc_status_name(status));
+    expect_there(cache, puts);
+    limit.rlim_cur = before;
+    require(setrlimit(RLIMIT_FSIZE, &limit) == 0, "setrlimit");
+    require(put(cache, puts) == DBC_OK, "a put with room");
+    expect_there(cache, puts + 1);
+    dbc_free(cache);
+  });
+}
+
+TEST(FullDisk, WithoutDescriptorsAnOpenIsRefused) {
+  Folder folder;
+  in_child([&] {
+    dbc_cache *cache = open_cache(folder.path() + "/cache.db"), *other = nullptr;
+    require(put(cache, 0) == DBC_OK, "put");
+    rlimit limit{}, before{};
+    getrlimit(RLIMIT_NOFILE, &before);
+    limit = before;
+    // One descriptor more each time, until an open succeeds.
+    int next = dup(0), refused = 0;
+    close(next);
+    for (int more = 0;; ++more) {
+      limit.rlim_cur = static_cast<rlim_t>(next + more);
+      setrlimit(RLIMIT_NOFILE, &limit);
+      dbc_status status = dbc_open((folder.path() + "/cache.db").c_str(), "1", nullptr, &other);
+      require(put(cache, 0) == DBC_OK, "a put through the handle that is open");
+      if (status == DBC_OK) break;
+      require(status == DBC_IO && !other && more < 100, std::string("an open gives ") + dbc_status_name(status));
+      ++refused;
+    }
+    require(refused > 0, "some opens were refused");
+    setrlimit(RLIMIT_NOFILE, &before);
+    expect_there(other, 1);
+    dbc_free(other);
+    dbc_free(cache);
+  });
+}
+
+}  // namespace
+}  // namespace dbc::faults
