@@ -1,4 +1,4 @@
-# make demo | test | faults | steps | bench | asan | tsan | install | clean | replay | soak
+# make demo | test | fuzz | faults | steps | bench | asan | tsan | install | clean | replay | soak
 # What is missing on a Debian or Ubuntu machine is installed on the way (tests/tools/setup.sh says what).
 
 RELEASE := build/release
@@ -18,7 +18,7 @@ define configure
 	fi >$(1).log 2>&1 || { cat $(1).log; exit 1; }
 endef
 
-.PHONY: all demo test faults steps bench asan tsan install clean setup setup-python setup-binding setup-bench replay soak
+.PHONY: all demo test faults steps bench asan tsan fuzz install clean setup setup-python setup-binding setup-bench replay soak
 .NOTPARALLEL:
 
 all: setup
@@ -88,6 +88,22 @@ tsan: setup
 	@ninja -C build/tsan --quiet
 	@TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:die_after_fork=0 \
 		python3 $(RUN_TESTS) build/tsan --native
+
+# Each fuzzer for FUZZ_SECONDS, beginning with its corpus in the repository; what it finds new is kept in build/fuzz-corpus.
+# What it finds wrong is left there too, as crash-...; give that file to the fuzzer again.
+FUZZ_SECONDS ?= 600
+fuzz: setup
+	@tests/tools/setup.sh fuzz
+	@CC=clang-14 CXX=clang++-14; export CC CXX; \
+		test -f build/fuzz/build.ninja || $(MESON) setup build/fuzz $(SANITIZED) -Dfuzz=true -Db_sanitize=address$(COMMA)undefined \
+		-Dc_args=-fno-sanitize-recover=all \
+		"-Dcpp_args=-fsanitize=fuzzer-no-link -fno-sanitize-recover=all -fno-sanitize=enum" >build/fuzz.log 2>&1 || \
+		{ cat build/fuzz.log; exit 1; }
+	@ninja -C build/fuzz --quiet $(addprefix tests/fuzz/,$(addsuffix _fuzz,$(notdir $(wildcard tests/fuzz/corpus/*))))
+	@for corpus in tests/fuzz/corpus/*; do name=$${corpus##*/}; mkdir -p build/fuzz-corpus/$$name; echo "== $$name"; \
+		ASAN_OPTIONS=allocator_may_return_null=1 build/fuzz/tests/fuzz/$${name}_fuzz -max_total_time=$(FUZZ_SECONDS) \
+		-timeout=60 -rss_limit_mb=4096 -print_final_stats=1 -verbosity=0 -artifact_prefix=build/fuzz-corpus/ \
+		build/fuzz-corpus/$$name $$corpus || exit 1; done
 
 install: setup
 	$(call configure,build/install,-Dprefix=$(PREFIX) -Dtests=false)

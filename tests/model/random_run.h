@@ -119,6 +119,28 @@ inline dbc_cache *open_cache(const std::string &path, const Settings &settings) 
   return cache;
 }
 
+// Where choices come from: a seed, or bytes that somebody else has chosen (tests/fuzz), two for each choice.
+class Choices {
+ public:
+  using result_type = uint64_t;
+  Choices(uint64_t seed, std::string_view bytes) : random_(seed), bytes_(bytes), chosen_(!bytes.empty()) {}
+
+  static constexpr uint64_t min() { return std::mt19937_64::min(); }
+  static constexpr uint64_t max() { return std::mt19937_64::max(); }
+  uint64_t operator()() {
+    if (bytes_.size() < 2) return random_();
+    uint64_t pair = static_cast<unsigned char>(bytes_[0]) | uint64_t{static_cast<unsigned char>(bytes_[1])} << 8;
+    bytes_.remove_prefix(2);
+    return hash_bytes({reinterpret_cast<const char *>(&pair), sizeof pair});
+  }
+  bool exhausted() const { return chosen_ && bytes_.size() < 2; }
+
+ private:
+  std::mt19937_64 random_;
+  std::string_view bytes_;
+  const bool chosen_;
+};
+
 class RandomRun {
  public:
   struct Plan {
@@ -127,9 +149,10 @@ class RandomRun {
     int handles = 1;
     std::string path = ":memory:";
     uint64_t durability = DBC_DURABILITY_OFF;
+    std::string_view choices = {};  // in place of the seed; the run ends with them
   };
 
-  explicit RandomRun(const Plan &plan) : plan_(plan), random_(plan.seed) {
+  explicit RandomRun(const Plan &plan) : plan_(plan), random_(plan.seed, plan.choices) {
     base_ = random_settings(true);
     make_keys();
     if (maybe(3)) now_ = 1.7e9;
@@ -145,7 +168,7 @@ class RandomRun {
 
   // Throws Mismatch.
   void run() {
-    for (done_ = 0; done_ < plan_.operations; ++done_) {
+    for (done_ = 0; done_ < plan_.operations && !random_.exhausted(); ++done_) {
       step();
       compare_statistics();
       compare_memory();
@@ -867,7 +890,7 @@ class RandomRun {
   }
 
   const Plan plan_;
-  std::mt19937_64 random_;
+  Choices random_;
   Settings base_;
   std::vector<std::string> keys_;
   Disk disk_;

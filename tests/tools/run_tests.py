@@ -236,6 +236,11 @@ def steps(build, reports):
     yield Run("every step has a test", [sys.executable, ROOT / "tests" / "tools" / "steps.py"], None)
 
 
+def corpora(build, reports):
+    for corpus in sorted((ROOT / "tests" / "fuzz" / "corpus").iterdir()):
+        yield Run(corpus.name, [build / "tests" / "fuzz" / f"{corpus.name}_fuzz", corpus], None)
+
+
 SUITES = [
     Suite("unit", "C++", cpp("tests/unit"), gtest, native=True, live=False),
     Suite("model", "C++", cpp("tests/model", without="cost_test"), gtest, native=True, live=False),
@@ -243,6 +248,8 @@ SUITES = [
     Suite("cost", "C++", cpp("tests/model", only="cost"), gtest, native=False, live=False),
     Suite("soak", "C++", cpp("tests/soak"), gtest, native=True, live=False),
     Suite("faults", "C++", cpp("tests/faults"), gtest, native=True, live=False),
+    # What the fuzzers of `make fuzz` have found worth keeping.
+    Suite("fuzz", "C++", corpora, tap, native=True, live=False),
     # Against the C ABI too; bytes of files are changed at random.
     Suite("corrupt", "C++", cpp("tests/corrupt"), gtest, native=True, live=False),
     Suite("api", "C", programs("tests/api", ".c"), tap, native=True, live=False),

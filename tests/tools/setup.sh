@@ -3,6 +3,7 @@
 #
 #   tests/tools/setup.sh core     compilers, meson, SQLite, xxHash, zstd, GoogleTest, JSON, the sqlite3 shell
 #   tests/tools/setup.sh python   also a virtual environment in build/venv with the packages of the tests
+#   tests/tools/setup.sh fuzz     as core, and clang with libFuzzer
 #   tests/tools/setup.sh binding  also the Python binding in it, again whenever its sources or the core's have changed
 #   tests/tools/setup.sh rust     a Rust toolchain alone (setup_rust.sh)
 #   tests/tools/setup.sh go       a Go toolchain alone (setup_go.sh)
@@ -29,6 +30,7 @@ have_module() { python3 -c "import $1"; }
 have_python_headers() {
     python3 -c 'import os, sysconfig; raise SystemExit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))'
 }
+have_libfuzzer() { test -e "$(clang++-14 -print-file-name=libclang_rt.fuzzer-"$(uname -m)".a)"; }
 list_missing() {
     missing=()
     need g++ command -v c++
@@ -47,6 +49,10 @@ list_missing() {
     # A python3 that is not the distribution's brings its own of both, or not at all: then apt cannot help.
     need python3-venv have_module ensurepip
     need python3-dev have_python_headers
+    if [ "$wanted" = fuzz ]; then
+        need clang-14 command -v clang++-14
+        need libclang-rt-14-dev have_libfuzzer
+    fi
 }
 
 list_missing
@@ -70,7 +76,7 @@ echo 'int main() { auto f = []<typename T>(T x) { return x; }; return f(0); }' |
     c++ -std=c++20 -x c++ -fsyntax-only - 2>/dev/null || fail "c++ does not know C++20: GCC 10 or clang 12 is the least"
 
 meson_is_old() { ! meson --version | python3 -c 'raise SystemExit(int(input().split(".")[0]) < 1)'; }
-if [ "$wanted" = core ] && ! meson_is_old; then exit 0; fi
+if { [ "$wanted" = core ] || [ "$wanted" = fuzz ]; } && ! meson_is_old; then exit 0; fi
 
 # ---- The virtual environment. The stamp says from which requirements and which python3 it was made.
 stamp=$(cat "$requirements" - <<<"$(python3 -c 'import sys; print(sys.version, sys.base_prefix)')" | sha256sum | cut -c 1-16)
