@@ -72,6 +72,13 @@ replay: setup
 soak: setup-binding all
 	@$(PYTHON) tests/soak/soak.py $(RELEASE)
 
+# Rust's calls beside moka, quick_cache, foyer and redb; compiles these first. Writes build/bench/rust.json.
+.PHONY: bench-rust
+bench-rust: setup setup-rust
+	@mkdir -p build/bench
+	@CARGO_TARGET_DIR=build/cargo-bench DBC_SYS=source DBC_BENCH_JSON=$(CURDIR)/build/bench/rust.json \
+		cargo bench --locked --manifest-path bindings/rust/bench/Cargo.toml --bench peers
+
 # Whatever a sanitizer finds ends the test that did it.
 SANITIZED := -Dbuildtype=debugoptimized -Db_ndebug=false -Db_lundef=false
 COMMA := ,

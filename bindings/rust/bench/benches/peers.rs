@@ -9,9 +9,9 @@
 use std::collections::HashMap;
 use std::hint::black_box;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Barrier, Mutex};
 use std::time::{Duration, Instant};
-use std::{env, fs};
+use std::{env, fs, thread};
 
 use criterion::{Bencher, BenchmarkGroup, Criterion, measurement::WallTime};
 use diskbackedcache::{Cache, Durability, TypedCache};
@@ -125,6 +125,43 @@ fn memory_hit(criterion: &mut Criterion, folder: &Path) {
     bench(&mut group, "quick_cache", |b| b.iter(|| quick.get(keys.next()).unwrap()));
     bench(&mut group, "foyer", |b| b.iter(|| foyer.get(keys.next()).unwrap()));
     group.finish();
+}
+
+/// The time of a call, when two threads make as many as they can.
+fn shared_memory_hit(criterion: &mut Criterion, folder: &Path) {
+    let mut group = criterion.benchmark_group("memory hit, two threads");
+    let object = Arc::new(user(1));
+    let builder = Cache::builder().max_memory_items(ITEMS as u64);
+    let cache = filled(builder.open(folder.join("s.db"), "1").unwrap());
+    let typed = filled_typed(builder.open_typed(folder.join("st.db"), "1").unwrap());
+    let moka = moka::sync::Cache::new(ITEMS as u64 * 2);
+    let quick = quick_cache::sync::Cache::new(ITEMS * 2);
+    for key in Keys::new().keys {
+        moka.insert(key.clone(), Arc::clone(&object));
+        quick.insert(key, Arc::clone(&object));
+    }
+    bench(&mut group, "diskbackedcache, bytes", |b| two_threads(b, |key| drop(cache.get(key).unwrap().unwrap())));
+    bench(&mut group, "diskbackedcache, objects", |b| two_threads(b, |key| drop(typed.get(key).unwrap().unwrap())));
+    bench(&mut group, "moka", |b| two_threads(b, |key| drop(moka.get(key).unwrap())));
+    bench(&mut group, "quick_cache", |b| two_threads(b, |key| drop(quick.get(key).unwrap())));
+    group.finish();
+}
+
+fn two_threads(bencher: &mut Bencher<'_, WallTime>, call: impl Fn(&str) + Sync) {
+    bencher.iter_custom(|rounds| {
+        let start = Barrier::new(2);
+        let work = |first| {
+            let mut keys = Keys { next: first, ..Keys::new() };
+            start.wait();
+            let began = Instant::now();
+            (0..rounds).for_each(|_| call(keys.next()));
+            began.elapsed()
+        };
+        thread::scope(|scope| {
+            let other = scope.spawn(|| work(ITEMS / 2));
+            work(0).max(other.join().unwrap())
+        })
+    });
 }
 
 fn disk_hit(criterion: &mut Criterion, folder: &Path, runtime: &Runtime) {
@@ -319,6 +356,7 @@ fn main() {
         .without_plots()
         .configure_from_args();
     memory_hit(&mut criterion, folder.path());
+    shared_memory_hit(&mut criterion, folder.path());
     disk_hit(&mut criterion, folder.path(), &runtime);
     put(&mut criterion, folder.path(), &runtime);
     batches(&mut criterion, folder.path());

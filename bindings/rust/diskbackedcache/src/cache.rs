@@ -4,6 +4,7 @@ use std::ffi::{c_char, c_int, c_uint};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::ptr::{self, NonNull};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use diskbackedcache_sys as sys;
@@ -50,8 +51,9 @@ use crate::value::{Answer, AsValue, Tier, Value};
 pub struct Cache {
     raw: NonNull<sys::dbc_cache>,
     path: PathBuf,
-    /// The level that the library was told last.
+    /// The log level that the library was told last, and who may tell.
     told_level: AtomicI32,
+    telling: Mutex<()>,
 }
 
 // SAFETY: dbc.h: "every function taking a dbc_cache may be called from any number of threads at once, dbc_close
@@ -100,18 +102,27 @@ impl Cache {
     /// # Safety
     /// `raw` is an open handle that nobody else will free. `level` is the one it was opened with.
     pub(crate) unsafe fn from_raw(raw: NonNull<sys::dbc_cache>, path: PathBuf, level: c_int) -> Cache {
-        Cache { raw, path, told_level: AtomicI32::new(level) }
+        Cache { raw, path, told_level: AtomicI32::new(level), telling: Mutex::new(()) }
     }
 
     /// The handle, for a call. On the way the library hears of a changed log level.
     fn handle(&self) -> *mut sys::dbc_cache {
-        let level = logging::current_level();
-        if self.told_level.load(Ordering::Relaxed) != level {
-            self.told_level.store(level, Ordering::Relaxed);
-            // SAFETY: the handle is alive. A closed cache logs nothing, so that error is none.
-            unsafe { sys::dbc_set_log_level(self.raw.as_ptr(), level) };
+        if self.told_level.load(Ordering::Relaxed) != logging::current_level() {
+            self.tell_level();
         }
         self.raw.as_ptr()
+    }
+
+    #[cold]
+    fn tell_level(&self) {
+        // One at a time, so that what is told last is what was asked for last. Whoever finds another one here, perhaps
+        // itself (the call below may log), leaves it to the next call.
+        let Ok(_telling) = self.telling.try_lock() else { return };
+        let level = logging::current_level();
+        // SAFETY: the handle is alive.
+        if unsafe { sys::dbc_set_log_level(self.raw.as_ptr(), level) } == sys::DBC_OK {
+            self.told_level.store(level, Ordering::Relaxed);
+        }
     }
 
     // ------------------------------------------------------------------------------------------ single items -------

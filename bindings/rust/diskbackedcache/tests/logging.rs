@@ -104,6 +104,26 @@ fn a_changed_level_counts_from_the_next_call_on() {
     assert_eq!(texts(), Vec::<String>::new());
 }
 
+/// However levels and calls interleave, the last level is the one that counts in the end.
+#[test]
+fn levels_that_change_under_load() {
+    let _turn = at_level(LevelFilter::Off);
+    let cache = Cache::open(":memory:", "1.0.0").unwrap();
+    for _ in 0..100 {
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| (0..50).for_each(|_| assert!(cache.get("k").unwrap().is_none())));
+            }
+            for level in (0..5).flat_map(|_| LevelFilter::iter()) {
+                log::set_max_level(level);
+            }
+        });
+        log::set_max_level(LevelFilter::Trace);
+        cache.get("k").unwrap();
+        assert_eq!(texts(), ["get(key='k')", "get(key='k'): miss (not found)"]);
+    }
+}
+
 #[test]
 fn a_logger_that_panics_said_nothing() {
     let _turn = at_level(LevelFilter::Trace);
