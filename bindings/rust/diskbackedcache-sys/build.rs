@@ -56,7 +56,15 @@ fn build_from_source() -> Outcome {
     // Hashes are made by an inlined header, so of xxHash only the folder of its headers is wanted, and no library.
     let xxhash = pkg_config::Config::new().cargo_metadata(false).probe("libxxhash")?;
     let sqlite = pkg_config::Config::new().atleast_version("3.37").cargo_metadata(false).probe("sqlite3")?;
-    cc::Build::new()
+    let zstd = pkg_config::Config::new().atleast_version("1.4").cargo_metadata(false).probe("libzstd").ok();
+    if zstd.is_none() {
+        println!("cargo:warning=libzstd was not found: the option compression will be refused");
+    }
+    let mut build = cc::Build::new();
+    if let Some(zstd) = &zstd {
+        build.define("DBC_WITH_ZSTD", None).includes(&zstd.include_paths);
+    }
+    build
         .cpp(true)
         .std("c++20")
         // Of all that a program consists of, the cache is not what anybody wants slow when debugging it.
@@ -72,7 +80,10 @@ fn build_from_source() -> Outcome {
         .includes(sqlite.include_paths)
         .files(sources)
         .try_compile("dbc")?;
-    // After libdbc, which needs it.
+    // After libdbc, which needs them.
+    if zstd.is_some() {
+        pkg_config::Config::new().probe("libzstd")?;
+    }
     pkg_config::Config::new().atleast_version("3.37").probe("sqlite3")?;
     Ok(())
 }

@@ -6,6 +6,7 @@ pub const DBC_VERSION_PATCH: u32 = 0;
 pub const DBC_VERSION_TEXT: &[u8; 6] = b"0.1.0\0";
 pub const DBC_ABI_VERSION: u32 = 1;
 pub const DBC_TEXT: u32 = 1;
+pub const DBC_CHECK_REPAIR: u32 = 1;
 pub const DBC_OK: dbc_status = 0;
 #[doc = " the key is not there (or expired, or discarded): a miss, not an error"]
 pub const DBC_NOT_FOUND: dbc_status = 1;
@@ -23,7 +24,7 @@ pub const DBC_IO: dbc_status = 19;
 pub const DBC_FULL: dbc_status = 20;
 #[doc = " the file is damaged or no database, and the option on_corrupt says to fail"]
 pub const DBC_CORRUPT: dbc_status = 21;
-#[doc = " the file has a newer format than this library knows; it is left untouched"]
+#[doc = " the file has a newer format than this library knows, or a process with another release\n of the library has it open; it is left untouched"]
 pub const DBC_VERSION: dbc_status = 22;
 #[doc = " a sound SQLite database that is not a cache; it is left untouched"]
 pub const DBC_FOREIGN: dbc_status = 23;
@@ -76,6 +77,8 @@ pub const DBC_WRITE_BEHIND_ITEMS: dbc_option = 16;
 pub const DBC_WRITE_BEHIND_SIZE_BYTES: dbc_option = 17;
 #[doc = " [double] default 0.1, > 0, at most 3600: how long one may wait"]
 pub const DBC_WRITE_BEHIND_DELAY_SECONDS: dbc_option = 18;
+#[doc = " [u64] a dbc_compression, default DBC_COMPRESSION_NONE"]
+pub const DBC_COMPRESSION: dbc_option = 19;
 #[doc = " Which setter takes an option is said in brackets. Values are pinned."]
 pub type dbc_option = ::core::ffi::c_uint;
 #[doc = " When it is committed to the file. Puts of several threads at once share a transaction."]
@@ -92,6 +95,11 @@ pub const DBC_DURABILITY_FULL: dbc_durability = 1;
 pub const DBC_DURABILITY_OFF: dbc_durability = 2;
 #[doc = " What a commit survives. In every mode a killed process loses nothing that a call had acknowledged."]
 pub type dbc_durability = ::core::ffi::c_uint;
+pub const DBC_COMPRESSION_NONE: dbc_compression = 0;
+#[doc = " refused by a library built without zstd, which also removes such values when it meets them"]
+pub const DBC_COMPRESSION_ZSTD: dbc_compression = 1;
+#[doc = " How values are stored from now on; all are read, and a file may hold both kinds. Sizes and limits are those of the values as\n given. Where compression saves less than an eighth, a value is stored as given."]
+pub type dbc_compression = ::core::ffi::c_uint;
 #[doc = " moved aside as <name>.corrupt-<time> with a WARNING; a fresh cache is started"]
 pub const DBC_ON_CORRUPT_RESTART: dbc_on_corrupt = 0;
 #[doc = " DBC_CORRUPT; the file is left as it is"]
@@ -215,7 +223,7 @@ unsafe extern "C" {
         timestamp: *const f64,
         version: *mut u64,
     ) -> dbc_status;
-    #[doc = " Looks a key up: DBC_OK with a value (release it with dbc_value_release), or DBC_NOT_FOUND. A hit sets the item's\n timestamp; one on disk also brings the item into memory. Expired and unusable items are removed on the way.\n Errors: DBC_INVALID_ARGUMENT, DBC_CLOSED, DBC_BUSY, DBC_IO, DBC_CORRUPT, DBC_NO_MEMORY."]
+    #[doc = " Looks a key up: DBC_OK with a value (release it with dbc_value_release), or DBC_NOT_FOUND. A hit sets the item's\n timestamp; one on disk also brings the item into memory. Expired and unusable items are removed on the way.\n Errors: DBC_INVALID_ARGUMENT, DBC_CLOSED, DBC_BUSY, DBC_IO, DBC_FULL (SQLite needs a little room to read), DBC_CORRUPT,\n DBC_NO_MEMORY."]
     pub fn dbc_get(
         cache: *mut dbc_cache,
         key: *const ::core::ffi::c_char,
@@ -315,6 +323,14 @@ unsafe extern "C" {
     pub fn dbc_flush(cache: *mut dbc_cache) -> dbc_status;
     #[doc = " Removes all items that are past the disk TTL at that time; `*removed` (may be NULL) becomes their number; they count as\n disk_expired. Items past the memory TTL leave memory. Errors as dbc_put."]
     pub fn dbc_purge_expired(cache: *mut dbc_cache, timestamp: *const f64, removed: *mut u64) -> dbc_status;
+    #[doc = " Looks at everything: SQLite's structure of the file; every item's key, value, size, checksum, version and times; the order\n of eviction; the recorded counts and sizes; and that what memory would answer with is what the disk holds. `*problems`\n becomes their number. `report` (may be NULL when `report_capacity` is 0) receives a line for each of the first, UTF-8, cut\n to `report_capacity` bytes with a terminating zero; \"\" when all is well.\n\n Reads the whole file, as of one moment; reads and writes go on meanwhile, but fork() and dbc_close wait for it.\n\n With DBC_CHECK_REPAIR, and only when there is a problem, one transaction mends the file while other writers wait: items that\n cannot be used are removed (they count as discarded), the order, the counts and the indexes are made anew. What cannot be\n mended goes the way of DBC_ON_CORRUPT: the file is moved aside and a fresh one started, or the answer is DBC_CORRUPT and the\n file is left as it is. `*problems` is what was found before. Without the flag nothing is changed, and damage is a finding, not\n an error.\n Errors: DBC_INVALID_ARGUMENT, DBC_CLOSED, DBC_BUSY, DBC_IO, DBC_FULL, DBC_CORRUPT, DBC_NO_MEMORY. Since 0.1.0."]
+    pub fn dbc_check(
+        cache: *mut dbc_cache,
+        flags: ::core::ffi::c_uint,
+        report: *mut ::core::ffi::c_char,
+        report_capacity: usize,
+        problems: *mut u64,
+    ) -> dbc_status;
     #[doc = " Items, and the sum of their sizes in bytes, on disk, where every item is. Not a scan. Errors: as dbc_get."]
     pub fn dbc_count(cache: *mut dbc_cache, items: *mut u64) -> dbc_status;
     pub fn dbc_total_size(cache: *mut dbc_cache, bytes: *mut u64) -> dbc_status;

@@ -59,8 +59,8 @@ mod typed;
 mod value;
 
 pub use batch::{Entries, Entry};
-pub use builder::{Builder, Durability, OnCorrupt, WriteMode};
-pub use cache::{Cache, Copied, Dropped};
+pub use builder::{Builder, Compression, Durability, OnCorrupt, WriteMode};
+pub use cache::{Cache, Checked, Copied, Dropped};
 pub use error::{Error, Result};
 pub use stats::Stats;
 pub use typed::TypedCache;

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 
 use crate::batch::Packed;
 use crate::builder::Builder;
-use crate::cache::Cache;
+use crate::cache::{Cache, Checked};
 use crate::error::{Error, Result};
 use crate::logging;
 use crate::objects::Objects;
@@ -583,6 +583,36 @@ impl<T: Serialize + DeserializeOwned> TypedCache<T> {
     /// ```
     pub fn stats(&self) -> Result<Stats> {
         self.cache.stats()
+    }
+
+    /// Looks at everything in both tiers, and changes nothing; see [`Cache::check`]. Whether values decode is not tried.
+    ///
+    /// # Errors
+    /// See [`Cache`].
+    ///
+    /// ```
+    /// # let names = diskbackedcache::TypedCache::<String>::open(":memory:", "1.0.0")?;
+    /// assert_eq!(names.check()?.problems, 0);
+    /// # Ok::<(), diskbackedcache::Error>(())
+    /// ```
+    pub fn check(&self) -> Result<Checked> {
+        self.cache.check()
+    }
+
+    /// [`check`](TypedCache::check), and mends what it finds; see [`Cache::repair`].
+    ///
+    /// # Errors
+    /// See [`Cache`].
+    ///
+    /// ```
+    /// # let names = diskbackedcache::TypedCache::<String>::open(":memory:", "1.0.0")?;
+    /// assert_eq!(names.repair()?.problems, 0);
+    /// # Ok::<(), diskbackedcache::Error>(())
+    /// ```
+    pub fn repair(&self) -> Result<Checked> {
+        let checked = self.cache.repair()?;
+        self.let_go();
+        Ok(checked)
     }
 
     /// Writes what is pending and closes the file; see [`Cache::close`].

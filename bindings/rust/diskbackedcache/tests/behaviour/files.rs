@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use diskbackedcache::{Cache, Error, OnCorrupt, TypedCache};
+use diskbackedcache::{Cache, Compression, Error, OnCorrupt, TypedCache};
 use tempfile::tempdir;
 
 /// What the sqlite3 shell answers.
@@ -129,4 +129,36 @@ fn a_file_that_others_keep_busy() {
     assert!(matches!(error, Error::Busy(_)), "{error:?}");
     assert_eq!(&*cache.get("key").unwrap().unwrap(), b"before");
     cache.put("key", "after").unwrap();
+}
+
+#[test]
+fn compressed_values_come_back_as_they_were() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("cache.db");
+    let builder = Cache::builder().compression(Compression::Zstd);
+    let cache: TypedCache<String> = builder.open_typed(&path, "1").unwrap();
+    let text = "again and again, ".repeat(1000);
+    cache.put("key", text.clone()).unwrap();
+    assert_eq!(cache.total_size().unwrap(), text.len() as u64 + 2);
+    cache.clear_memory().unwrap();
+    assert_eq!(*cache.get("key").unwrap().unwrap(), text);
+}
+
+#[test]
+fn damage_is_found_and_mended() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("cache.db");
+    let cache = TypedCache::<String>::open(&path, "1").unwrap();
+    cache.put_many([("a", "one".to_owned()), ("b", "two".to_owned())]).unwrap();
+    cache.flush().unwrap();
+    assert_eq!(cache.check().unwrap().problems, 0);
+    sqlite3(&path, "update item set checksum = checksum + 1 where key = 'a'");
+    let checked = cache.check().unwrap();
+    assert!(checked.problems > 0 && checked.report.contains('a'), "{checked:?}");
+    assert_eq!(cache.repair().unwrap(), checked);
+    assert_eq!(cache.check().unwrap().problems, 0);
+    assert!(cache.get("a").unwrap().is_none());
+    assert_eq!(*cache.get("b").unwrap().unwrap(), "two");
+    cache.close().unwrap();
+    assert!(matches!(cache.check(), Err(Error::Closed(_))));
 }

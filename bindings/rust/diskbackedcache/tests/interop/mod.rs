@@ -1,6 +1,6 @@
 //! What the runner of the table of behaviours and the worker share; `tests/interop/README.md` describes both.
 
-use diskbackedcache::{Builder, Cache, Durability, OnCorrupt, Stats, Tier, WriteMode};
+use diskbackedcache::{Builder, Cache, Compression, Durability, OnCorrupt, Stats, Tier, WriteMode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 
@@ -59,6 +59,11 @@ pub(crate) fn builder(options: &Map<String, Json>) -> Result<Builder, String> {
             "write_mode" => builder.write_mode(match value.as_str() {
                 Some("through") => WriteMode::Through,
                 Some("behind") => WriteMode::Behind,
+                _ => return Err(unknown()),
+            }),
+            "compression" => builder.compression(match value.as_str() {
+                Some("none") => Compression::None,
+                Some("zstd") => Compression::Zstd,
                 _ => return Err(unknown()),
             }),
             "write_behind_items" => builder.write_behind_items(whole()?),
