@@ -40,6 +40,12 @@ setup-rust:
 setup-go:
 	@tests/tools/setup.sh go
 
+.PHONY: demo-go
+demo-go: setup-go all
+	@cd bindings/go && if go list -m >/dev/null 2>&1; then PKG_CONFIG_PATH=$(CURDIR)/$(RELEASE)/meson-uninstalled \
+		CGO_CFLAGS="-O2 -g -I$(CURDIR)/include" LD_LIBRARY_PATH=$(CURDIR)/$(RELEASE)/src go run ./cmd/demo; fi
+demo: demo-go
+
 demo: setup-binding setup-rust
 	@$(PYTHON) bindings/python/examples/demo.py
 	@if command -v cargo >/dev/null; then CARGO_TARGET_DIR=build/cargo-source DBC_SYS=source \

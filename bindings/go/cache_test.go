@@ -315,6 +315,45 @@ func TestWriteBehind(t *testing.T) {
 	}
 }
 
+func TestCompressionShowsInTheFileOnly(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "cache.db")
+	cache := openCacheAt(t, path, WithCompression(CompressionZstd))
+	text := strings.Repeat("the same again and again ", 1000)
+	must(t, cache.Put("k", []byte(text)))
+	must(t, cache.ClearMemory())
+	if got, _, err := cache.Get("k"); string(got) != text || err != nil {
+		t.Error(len(got), err)
+	}
+	if size := value(cache.TotalSize())(t); size != int64(len(text)) {
+		t.Error(size)
+	}
+	if got, _, err := openCacheAt(t, path).Get("k"); string(got) != text || err != nil {
+		t.Error(len(got), err)
+	}
+}
+
+func TestChecksFindAndRepairsMend(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "cache.db")
+	cache := openCacheAt(t, path)
+	must(t, cache.PutMany(map[string][]byte{"a": []byte("1"), "b": []byte("2")}))
+	if found := value(cache.Check())(t); found != (Findings{}) {
+		t.Errorf("%+v", found)
+	}
+	output, err := exec.Command("sqlite3", path, "UPDATE item SET data = '3' WHERE key = 'a'").CombinedOutput()
+	if err != nil {
+		t.Fatal(err, string(output))
+	}
+	for _, check := range []func() (Findings, error){cache.Check, cache.Repair} {
+		found := value(check())(t)
+		if found.Problems == 0 || !strings.Contains(found.Report, "a") || strings.Contains(found.Report, "\x00") {
+			t.Errorf("%+v", found)
+		}
+	}
+	if found := value(cache.Check())(t); found.Problems != 0 || value(cache.Exists("a"))(t) || !value(cache.Exists("b"))(t) {
+		t.Errorf("%+v", found)
+	}
+}
+
 func TestItemsSurviveARestart(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "cache.db")
 	cache, err := Open(path, "1")

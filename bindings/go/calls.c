@@ -200,6 +200,12 @@ dbcgo_answer dbcgo_purge_expired(dbc_cache *cache, dbcgo_time time) {
   return answer_with(status, removed);
 }
 
+dbcgo_answer dbcgo_check(dbc_cache *cache, uint32_t flags, char *report, size_t report_capacity) {
+  uint64_t problems = 0;
+  dbc_status status = dbc_check(cache, flags, report, report_capacity, &problems);
+  return answer_with(status, problems);
+}
+
 dbcgo_answer dbcgo_count(dbc_cache *cache) {
   uint64_t items = 0;
   dbc_status status = dbc_count(cache, &items);

@@ -82,6 +82,7 @@ dbcgo_answer dbcgo_clear(dbc_cache *cache);
 dbcgo_answer dbcgo_clear_memory(dbc_cache *cache);
 dbcgo_answer dbcgo_flush(dbc_cache *cache);
 dbcgo_answer dbcgo_purge_expired(dbc_cache *cache, dbcgo_time time);
+dbcgo_answer dbcgo_check(dbc_cache *cache, uint32_t flags, char *report, size_t report_capacity); /* number: problems */
 dbcgo_answer dbcgo_count(dbc_cache *cache);
 dbcgo_answer dbcgo_total_size(dbc_cache *cache);
 dbcgo_answer dbcgo_stats(dbc_cache *cache, uint64_t *values, size_t capacity);

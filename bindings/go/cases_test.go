@@ -151,6 +151,7 @@ type caseOptions map[string]json.RawMessage
 
 var words = map[string]int64{
 	"normal": int64(DurabilityNormal), "full": int64(DurabilityFull), "off": int64(DurabilityOff),
+	"none": int64(CompressionNone), "zstd": int64(CompressionZstd),
 	"through": int64(WriteThrough), "behind": int64(WriteBehind),
 	"restart": int64(OnCorruptRestart), "fail": int64(OnCorruptFail),
 }

@@ -54,6 +54,6 @@
 //
 // The package uses cgo. By default it needs the library libdbc installed, which pkg-config finds under the name
 // dbc. With the build tag dbc_source the library's sources are compiled into the program instead; that works
-// within a checkout of the repository, and needs a C++20 compiler and the headers of SQLite and xxHash. (The go
-// command does not notice changes of those sources; use go build -a after such.)
+// within a checkout of the repository, and needs a C++20 compiler and the headers of SQLite, xxHash and zstd
+// (not with dbc_nozstd). (The go command does not notice changes of those sources; use go build -a after such.)
 package dbc

@@ -39,6 +39,19 @@ const (
 	OnCorruptFail OnCorrupt = C.DBC_ON_CORRUPT_FAIL
 )
 
+// Compression says how values are stored from now on; all are read, and a file may hold both kinds. Sizes and
+// limits are those of the values as given. Where compression saves less than an eighth, a value is stored as
+// given.
+type Compression int
+
+const (
+	// CompressionNone: as given. The default.
+	CompressionNone Compression = C.DBC_COMPRESSION_NONE
+	// CompressionZstd: with zstd. A library that was built without it refuses this, and removes such values when it
+	// meets them.
+	CompressionZstd Compression = C.DBC_COMPRESSION_ZSTD
+)
+
 // WriteMode says when a put is acknowledged.
 type WriteMode int
 
@@ -46,11 +59,12 @@ const (
 	// WriteThrough: when it is committed to the file. Puts of several goroutines at once share a transaction. The
 	// default.
 	WriteThrough WriteMode = C.DBC_WRITE_THROUGH
-	// WriteBehind: when it is in a bounded buffer in memory. This cache sees it at once; other caches, and the limits
-	// on disk, when a thread of the library has committed it, many puts in one transaction. A full buffer makes
-	// callers wait; nothing is dropped. When the commits fail, what the buffer holds is kept and tried again, and a put
-	// gives the error once the buffer is full. Flush waits for everything, and reports errors; Close flushes; batches
-	// of puts and all removals commit what waits, and then themselves. A crash or a kill loses at most the buffer.
+	// WriteBehind: when it is in a bounded buffer in memory. This cache sees it at once; other caches, and the
+	// limits on disk, when a thread of the library has committed it, many puts in one transaction. A full
+	// buffer makes callers wait; nothing is dropped. When the commits fail, what the buffer holds is kept and
+	// tried again, and a put gives the error once the buffer is full. Flush waits for everything, and reports
+	// errors; Close flushes; batches of puts and all removals commit what waits, and then themselves. A crash
+	// or a kill loses at most the buffer.
 	WriteBehind WriteMode = C.DBC_WRITE_BEHIND
 )
 
@@ -120,10 +134,15 @@ func WithWriteBehindItems(items int64) Option { return number("write_behind_item
 // WithWriteBehindSizeBytes limits the sum of their value sizes in bytes. Default 8 MiB, at least 1.
 func WithWriteBehindSizeBytes(bytes int64) Option { return number("write_behind_size_bytes", bytes) }
 
-// WithWriteBehindDelay limits how long a put may wait to be committed. Default 100 milliseconds, more than 0, at most an
-// hour.
+// WithWriteBehindDelay limits how long a put may wait to be committed. Default 100 milliseconds, more than 0,
+// at most an hour.
 func WithWriteBehindDelay(delay time.Duration) Option {
 	return duration("write_behind_delay_seconds", delay)
+}
+
+// WithCompression says how values are stored. Default [CompressionNone].
+func WithCompression(compression Compression) Option {
+	return number("compression", int64(compression))
 }
 
 // WithLogger sends the library's messages to a logger: from [LevelTrace], every operation with its outcome, to
@@ -175,6 +194,7 @@ var optionByName = map[string]C.int32_t{
 	"write_behind_items":         C.DBC_WRITE_BEHIND_ITEMS,
 	"write_behind_size_bytes":    C.DBC_WRITE_BEHIND_SIZE_BYTES,
 	"write_behind_delay_seconds": C.DBC_WRITE_BEHIND_DELAY_SECONDS,
+	"compression":                C.DBC_COMPRESSION,
 }
 
 func number(name string, value int64) Option {

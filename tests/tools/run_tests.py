@@ -259,6 +259,7 @@ SUITES = [
     Suite("python", "Python", pytest("tests/python"), junit, native=False, live=True),
     Suite("rust", "Rust", cargo, libtest, native=False, live=False),
     Suite("go", "Go", go, go_test, native=False, live=False),
+    # After the suites that build the programs it starts.
     Suite("interop", "all", pytest("tests/interop"), junit, native=False, live=True),
     Suite("steps", "plan", steps, plain, native=False, live=False),
 ]

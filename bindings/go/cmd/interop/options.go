@@ -33,6 +33,10 @@ var words = map[string]map[string]dbc.Option{
 		"full":   dbc.WithDurability(dbc.DurabilityFull),
 		"off":    dbc.WithDurability(dbc.DurabilityOff),
 	},
+	"compression": {
+		"none": dbc.WithCompression(dbc.CompressionNone),
+		"zstd": dbc.WithCompression(dbc.CompressionZstd),
+	},
 	"write_mode": {
 		"through": dbc.WithWriteMode(dbc.WriteThrough),
 		"behind":  dbc.WithWriteMode(dbc.WriteBehind),
