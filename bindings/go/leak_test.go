@@ -29,8 +29,8 @@ func residentBytes(t *testing.T) int {
 	return kilobytes << 10
 }
 
-// wantFlat runs the rounds in four parts, each of which ends with settle, if there is one. It fails if the last part needs
-// more memory than all before: what the allocator keeps for later it keeps once.
+// wantFlat runs the rounds in four parts, each of which ends with settle, if there is one. It fails if the last
+// part needs more memory than all before: what the allocator keeps for later it keeps once.
 func wantFlat(t *testing.T, rounds int, round func(number int), settle func()) {
 	t.Helper()
 	// Each thread has the allocator set memory aside for it, and which thread runs a goroutine is chance.
