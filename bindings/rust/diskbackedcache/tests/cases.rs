@@ -117,7 +117,7 @@ macro_rules! common_calls {
 
 impl Subject for Cache {
     /// All but keys that are not UTF-8, which a `&str` cannot be.
-    const FEATURES: &[&str] = &["bytes", "versions", "timestamps", "into", "binding"];
+    const FEATURES: &[&str] = &["bytes", "versions", "timestamps", "into", "binding", "check"];
     type Object = Vec<u8>;
 
     fn open(builder: &Builder, path: &Path, schema_version: &str) -> Result<Cache> {
@@ -585,6 +585,12 @@ impl<S: Subject> CaseRun<'_, S> {
                 let version = self.versions[&name_of(&step.take("version").unwrap())];
                 let was_memory_hit = step.take("was_memory_hit").unwrap() == 1;
                 cache.bytes().expect("a feature of this").discard(&step.key(), version, was_memory_hit)?;
+            }
+            "check" => {
+                let bytes = cache.bytes().expect("a feature of this");
+                let repair = step.take("repair").is_some_and(|repair| repair.as_bool().unwrap());
+                let checked = if repair { bytes.repair()? } else { bytes.check()? };
+                step.expects("problems", checked.problems);
             }
             "dropped" => {
                 let mut versions = [0; 1024];
