@@ -21,11 +21,15 @@ def markdown(table: Table) -> str:
 def about(results: Results) -> str:
     document = results.document
     machine, versions = document["machine"], document["versions"]
+    busy = machine["load before"] > 0.5
+    hasty = document["settings"]["scale"] < 1
     return (
         f"Measured on {document['date'][:10]}: {machine['processor']}, {machine['processors']} processors, "
         f"{machine['system'].split('-')[0]}, SQLite {versions.get('SQLite', '?').split(' ')[0]}, "
         f"Python {machine['python']}, "
         f"diskcache {versions['diskcache']}."
+        + (" The machine was busy with other work." if busy else "")
+        + (" A hasty run: fewer and shorter repetitions than `make bench` makes." if hasty else "")
     )
 
 
