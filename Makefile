@@ -1,4 +1,4 @@
-# make demo | test | fuzz | faults | steps | bench | asan | tsan | install | clean | replay | soak
+# make demo | test | fuzz | faults | steps | bench | asan | tsan | install | clean | replay | soak | valgrind
 # What is missing on a Debian or Ubuntu machine is installed on the way (tests/tools/setup.sh says what).
 
 RELEASE := build/release
@@ -18,7 +18,7 @@ define configure
 	fi >$(1).log 2>&1 || { cat $(1).log; exit 1; }
 endef
 
-.PHONY: all demo test faults steps bench asan tsan fuzz install clean setup setup-python setup-binding setup-bench replay soak
+.PHONY: all demo test faults steps bench asan tsan fuzz install clean setup setup-python setup-binding setup-bench replay soak valgrind
 .NOTPARALLEL:
 
 all: setup
@@ -117,6 +117,8 @@ fuzz: setup
 		ASAN_OPTIONS=allocator_may_return_null=1 build/fuzz/tests/fuzz/$${name}_fuzz -max_total_time=$(FUZZ_SECONDS) \
 		-timeout=60 -rss_limit_mb=4096 -print_final_stats=1 -verbosity=0 -artifact_prefix=build/fuzz-corpus/ \
 		build/fuzz-corpus/$$name $$corpus || exit 1; done
+valgrind: all
+	@tests/faults/valgrind.sh $(RELEASE)
 
 install: setup
 	$(call configure,build/install,-Dprefix=$(PREFIX) -Dtests=false)

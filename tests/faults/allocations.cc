@@ -1,5 +1,6 @@
-// The program's operator new and delete are replaced; the linker puts wrappers in place of the core's malloc() and free()
-// (--wrap, see meson.build); SQLite is told to use an allocator of ours. What the C library allocates for itself is left alone.
+// The program's operator new and delete are replaced; the linker puts wrappers in place of the core's malloc() and
+// free() (--wrap, see meson.build); SQLite is told to use an allocator of ours. What the C library allocates for itself
+// is left alone.
 #include "allocations.h"
 
 #include <sqlite3.h>

@@ -1,5 +1,5 @@
-// A disk that is really full, files that may not grow, and a process without descriptors left: errors are clear, what was
-// there stays, and the handle works again when there is room.
+// A disk that is really full, files that may not grow, and a process without descriptors left: errors are clear, what
+// was there stays, and the handle works again when there is room.
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/mount.h>
@@ -21,7 +21,8 @@ namespace {
 
 using model::Mismatch;
 
-// In a process of its own, whose limits and mounts are its own. The exit code 77: this machine does not allow the setting.
+// In a process of its own, whose limits and mounts are its own. The exit code 77: this machine does not allow the
+// setting.
 void in_child(const std::function<void()> &body) {
   int status = 0;
   pid_t pid = fork();
@@ -110,7 +111,8 @@ TEST(FullDisk, PutsAreRefusedAndWorkAgainWithRoom) {
   EXPECT_EQ(umount(mounted.c_str()), 0);
 }
 
-// The limit of a process on the size of its files: SIGXFSZ is the application's to ignore, as with every library that writes.
+// The limit of a process on the size of its files: SIGXFSZ is the application's to ignore, as with every library that
+// writes.
 TEST(FullDisk, AFileSizeLimitIsAFullDisk) {
   Folder folder;
   in_child([&] {
@@ -124,7 +126,8 @@ TEST(FullDisk, AFileSizeLimitIsAFullDisk) {
     int puts = 0;
     dbc_status status;
     while ((status = put(cache, puts)) == DBC_OK && puts < 10'000) ++puts;
-    require(puts > 20 && (status == DBC_FULL || status == DBC_IO), std::string("a put gives ") + dbc_status_name(status));
+    bool refused = status == DBC_FULL || status == DBC_IO;
+    require(puts > 20 && refused, std::string("a put gives ") + dbc_status_name(status));
     expect_there(cache, puts);
     limit.rlim_cur = before;
     require(setrlimit(RLIMIT_FSIZE, &limit) == 0, "setrlimit");

@@ -1,5 +1,5 @@
-// Processes are killed at random moments, writers and readers, with kill -9, while others go on. Whoever was killed, the file
-// opens at once, is sound, holds every put that was acknowledged, and its counts are true.
+// Processes are killed at random moments, writers and readers, with kill -9, while others go on. Whoever was killed,
+// the file opens at once, is sound, holds every put that was acknowledged, and its counts are true.
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sqlite3.h>

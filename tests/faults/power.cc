@@ -252,7 +252,8 @@ void PowerDisk::cut(const std::string &folder, uint64_t seed) {
     Bytes bytes((std::istreambuf_iterator<char>(source)), std::istreambuf_iterator<char>());
     if (chance(50)) {
       for (size_t at = 0; at < bytes.size(); at += 4096) {
-        if (chance(50)) std::fill_n(bytes.begin() + static_cast<std::ptrdiff_t>(at), std::min<size_t>(4096, bytes.size() - at), '\0');
+        size_t size = std::min<size_t>(4096, bytes.size() - at);
+        if (chance(50)) std::fill_n(bytes.begin() + static_cast<std::ptrdiff_t>(at), size, '\0');
       }
     }
     write_file(folder + "/" + std::filesystem::path(shared).filename().string(), bytes);

@@ -1,5 +1,5 @@
-// A disk that can lose power: what SQLite writes goes to the real files, and is remembered until it is synced. A cut leaves
-// what was synced, and of the rest a random part, whole writes or single sectors, in no order.
+// A disk that can lose power: what SQLite writes goes to the real files, and is remembered until it is synced. A cut
+// leaves what was synced, and of the rest a random part, whole writes or single sectors, in no order.
 //
 // The state that processes share (`-dbc`, a memory map that nobody syncs) may be there, half there or gone.
 #pragma once

@@ -1,5 +1,6 @@
-// The power goes at random moments: what the disk has then is opened after another boot. With full and normal durability it
-// holds what some prefix of the commits produced (full: all that were acknowledged); with none, no value that nobody put.
+// The power goes at random moments: what the disk has then is opened after another boot. With full and normal
+// durability it holds what some prefix of the commits produced (full: all that were acknowledged); with none, no value
+// that nobody put.
 #include <gtest/gtest.h>
 #include <sqlite3.h>
 
@@ -142,7 +143,8 @@ class CutRun {
           key_sizes.push_back(name.size()), value_sizes.push_back(text.size());
           items_[name] = text, times_[name] = time;
         }
-        status = dbc_put_many(cache, 5, keys.data(), key_sizes.data(), values.data(), value_sizes.data(), 0, &time, nullptr);
+        status = dbc_put_many(cache, 5, keys.data(), key_sizes.data(), values.data(), value_sizes.data(), 0, &time,
+                              nullptr);
         break;
       }
       case 3: {
@@ -197,7 +199,9 @@ class CutRun {
       auto begin = states_.begin(), end = begin + static_cast<std::ptrdiff_t>(latest) + 1;
       size_t least = settings_.durability == DBC_DURABILITY_FULL ? cut.acknowledged : 0;
       auto match = std::find(std::make_reverse_iterator(end), std::make_reverse_iterator(begin), found);
-      if (match == std::make_reverse_iterator(begin)) throw Mismatch("what it holds, no prefix of the calls produced; the power left" + files);
+      if (match == std::make_reverse_iterator(begin)) {
+        throw Mismatch("what it holds, no prefix of the calls produced; the power left" + files);
+      }
       size_t prefix = static_cast<size_t>(match.base() - begin) - 1;
       if (prefix < least) throw Mismatch("only " + std::to_string(prefix) + " calls are there; the power left" + files);
       lost_ += prefix < cut.acknowledged;

@@ -98,7 +98,8 @@ model::Settings Script::settings() const {
   return settings;
 }
 
-// A handle that could not have the shared file goes on without, and gives way to one that can: then it is to be opened anew.
+// A handle that could not have the shared file goes on without, and gives way to one that can: then it is to be opened
+// anew.
 void Script::share_again() {
   if (plan_.lasting || std::none_of(warnings_.begin(), warnings_.end(), [](const std::string &line) {
         return line.find("nothing can be shared") != std::string::npos;
@@ -593,8 +594,9 @@ std::vector<model::Row> read_items(sqlite3 *database) {
   std::vector<model::Row> rows;
   sqlite3_stmt *query = nullptr;
   sqlite3_prepare_v2(database,
-                     "SELECT key, item.version, size, cache.timestamp, data FROM item JOIN cache USING (key, size) ORDER BY key", -1,
-                     &query, nullptr);
+                     "SELECT key, item.version, size, cache.timestamp, data "
+                     "FROM item JOIN cache USING (key, size) ORDER BY key",
+                     -1, &query, nullptr);
   while (sqlite3_step(query) == SQLITE_ROW) {
     auto bytes = [&](int column) {
       const void *data = sqlite3_column_blob(query, column);
@@ -660,9 +662,9 @@ void Script::copy_as_after_a_crash(const std::string &to) const {
   }
 }
 
-// The file as it would be if the program ended here: the failed call has changed nothing, unless it failed at the very end,
-// when all was written and only the sync, or the index that only this life of the file needs, was lacking. Then the call
-// may have happened, as a whole.
+// The file as it would be if the program ended here: the failed call has changed nothing, unless it failed at the very
+// end, when all was written and only the sync, or the index that only this life of the file needs, was lacking. Then
+// the call may have happened, as a whole.
 void Script::check_after_a_crash() {
   if (!created_) return;
   Spared spared;

@@ -17,8 +17,8 @@
 
 namespace dbc::faults {
 
-// Where allocations fail, it is not known which touches are remembered, nor what the memory tier holds. So either there is no
-// memory tier, and the file tells; or nothing is evicted from disk, and it does not matter.
+// Where allocations fail, it is not known which touches are remembered, nor what the memory tier holds. So either there
+// is no memory tier, and the file tells; or nothing is evicted from disk, and it does not matter.
 enum class Limits { kBoth, kDiskOnly, kMemoryOnly };
 
 struct Plan {

@@ -1,5 +1,5 @@
-// The core's own system calls, with the Injector asked first. The linker puts these wrappers in place of the calls in the
-// core and in the tests (--wrap, see meson.build), and not in SQLite, whose calls fault_vfs.cc fails.
+// The core's own system calls, with the Injector asked first. The linker puts these wrappers in place of the calls in
+// the core and in the tests (--wrap, see meson.build), and not in SQLite, whose calls fault_vfs.cc fails.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -27,11 +27,11 @@ int open_simulated_boot_id(uint64_t boot) {
   int descriptor = memfd_create("boot_id", MFD_CLOEXEC);
   char text[64];
   int size = std::snprintf(text, sizeof text, "%036llu\n", static_cast<unsigned long long>(boot));
-  if (descriptor >= 0 && (write(descriptor, text, static_cast<size_t>(size)) != size || lseek(descriptor, 0, SEEK_SET) != 0)) {
-    close(descriptor);
-    return -1;
-  }
-  return descriptor;
+  if (descriptor < 0) return -1;
+  bool written = write(descriptor, text, static_cast<size_t>(size)) == size;
+  if (written && lseek(descriptor, 0, SEEK_SET) == 0) return descriptor;
+  close(descriptor);
+  return -1;
 }
 
 }  // namespace
