@@ -128,7 +128,7 @@ dbc_status open_cache(const std::string &path, const Options &wanted, Log *log, 
   dbc_options_set_u64(options, DBC_MAX_DISK_SIZE_BYTES, wanted.disk_bytes);
   dbc_options_set_u64(options, DBC_ON_CORRUPT, wanted.fail ? DBC_ON_CORRUPT_FAIL : DBC_ON_CORRUPT_RESTART);
   dbc_options_set_double(options, DBC_TOUCH_DELAY_SECONDS, wanted.touch_delay);
-  dbc_options_set_double(options, DBC_BUSY_TIMEOUT_SECONDS, 20);
+  dbc_options_set_double(options, DBC_BUSY_TIMEOUT_SECONDS, 3);
   if (log) {
     dbc_options_set_u64(options, DBC_LOG_LEVEL, DBC_LOG_WARNING);
     dbc_options_set_log(
