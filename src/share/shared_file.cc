@@ -138,8 +138,19 @@ void SharedFile::reserve(uint64_t size) const {
 }
 
 void SharedFile::map_file() {
-  void *map = mmap(nullptr, sizeof(Layout), PROT_READ | PROT_WRITE, MAP_SHARED, descriptor_, 0);
-  if (map == MAP_FAILED) fail("map", errno);
+  // By an open file description of its own: a map keeps it alive, in forked children too, and the locks taken on it with it.
+  int descriptor = open(path_.c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY);
+  if (descriptor < 0) fail("open", errno);
+  struct stat locked, mapped;
+  void *map = MAP_FAILED;
+  int error = ESTALE;  // somebody has put another file in its place
+  if (fstat(descriptor_, &locked) == 0 && fstat(descriptor, &mapped) == 0 && locked.st_dev == mapped.st_dev &&
+      locked.st_ino == mapped.st_ino) {
+    map = mmap(nullptr, sizeof(Layout), PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
+    error = errno;
+  }
+  close(descriptor);
+  if (map == MAP_FAILED) fail("map", error);
   map_ = static_cast<Layout *>(map);
 }
 

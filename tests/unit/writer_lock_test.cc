@@ -184,6 +184,31 @@ TEST_F(WriterLockTest, TheLockDiesWithItsHolder) {
   mine.lock.unlock();
 }
 
+// What the child has inherited, descriptors or maps, must not keep the lock.
+TEST_F(WriterLockTest, TheLockDiesWithItsHolderThoughAForkedChildGoesOn) {
+  struct Family {
+    std::atomic<pid_t> child{0};
+  };
+  SharedObject<Family> family;
+  Child holder([&] {
+    Handle handle(path_);
+    if (!handle.lock.try_lock_for(kNone)) return 1;
+    pid_t child = fork();
+    if (child == 0) {
+      for (;;) pause();
+    }
+    family->child = child;
+    pause();
+    return 2;
+  });
+  ASSERT_TRUE(wait_for([&] { return family->child != 0; }));
+  Handle mine(path_);
+  EXPECT_FALSE(mine.lock.try_lock_for(kNone));
+  holder.kill_and_wait();
+  EXPECT_TRUE(mine.lock.try_lock_for(Seconds(5)));
+  kill(family->child, SIGKILL);
+}
+
 TEST_F(WriterLockTest, AWaiterThatDiesDoesNotHoldUpTheQueue) {
   Handle holder(path_), mine(path_);
   ASSERT_TRUE(holder.lock.try_lock_for(kNone));
