@@ -172,12 +172,10 @@ FileKind inspect_file(const std::string &path) {
     has_wal = has_wal || is_there(path + "-wal");
     // Without its WAL a database whose tables are still there looks empty, and one whose checkpoint was cut off by a crash
     // looks damaged.
-    if (!whole && is_there(path + "-journal")) {
-      marks = read_marks_with_journal(path);
-    } else if (!whole && !has_wal) {
-      return FileKind::kDamaged;
-    } else if (!whole || (marks.tables == 0 && has_wal)) {
-      marks = read_marks(uri(path, "mode=ro"));
+    bool has_journal = is_there(path + "-journal");
+    if (!whole && !has_wal && !has_journal) return FileKind::kDamaged;
+    if (!whole || (marks.tables == 0 && has_wal)) {
+      marks = has_journal ? read_marks_with_journal(path) : read_marks(uri(path, "mode=ro"));
     }
     if (whole && marks.application_id == kApplicationId && cut_short(path)) return FileKind::kDamaged;
   } catch (const Error &error) {

@@ -583,6 +583,7 @@ bool SqliteStore::maintain() {
 
 void SqliteStore::checkpoint_if_due() {
   if (pages_since_checkpoint() < kCheckpointPages) return;
+  sync_wal();
   lock_writer();
   try {
     NoFork no_fork;
@@ -592,6 +593,29 @@ void SqliteStore::checkpoint_if_due() {
     throw;
   }
   lock_->unlock();
+}
+
+// A checkpoint first waits until the device has the WAL. What it has by then it need not wait for under the writer lock. (The
+// WAL, other than the database, has no locks that closing a descriptor of it could take away.) A failure is the checkpoint's to
+// find.
+void SqliteStore::sync_wal() const {
+  if (options_.durability == Durability::kOff) return;
+  int descriptor;
+  {
+    NoFork no_fork;
+    descriptor = ::open((options_.path + "-wal").c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (descriptor < 0) return;
+    try {
+      close_in_child(descriptor);
+    } catch (const std::bad_alloc &) {
+      ::close(descriptor);
+      return;
+    }
+  }
+  fdatasync(descriptor);
+  NoFork no_fork;
+  forget_descriptor(descriptor);
+  ::close(descriptor);
 }
 
 // At the end of a commit, under the writer lock.

@@ -128,6 +128,7 @@ class SqliteStore final : public Store {
                    uint64_t generation, bool in_snapshot);
   bool maintain();
   void checkpoint_if_due();
+  void sync_wal() const;
   void write_touches_in_batches();
   void tidy();
   void after_commit(bool wants_maintenance) noexcept;
