@@ -1,0 +1,156 @@
+// SqliteStore: what only looks at the file.
+#include <chrono>
+#include <mutex>
+#include <new>
+#include <utility>
+
+#include "base/fork.h"
+#include "base/status.h"
+#include "disk/sqlite_store.h"
+#include "disk/sqlite_transaction.h"
+
+namespace dbc {
+
+SqliteStore::Lease::Lease(SqliteStore &store) : store_(store) {
+  if (store_.in_memory()) store_.lock_writer();
+  no_fork_.emplace();
+  if (store_.in_memory()) return;
+  {
+    std::lock_guard lock(store_.pool_mutex_);
+    if (!store_.pool_.empty()) {
+      lent_ = std::move(store_.pool_.back());
+      store_.pool_.pop_back();
+      return;
+    }
+  }
+  lent_.connection = store_.connect(false);
+  lent_.reader = std::make_unique<Reader>(*lent_.connection);
+}
+
+SqliteStore::Lease::~Lease() {
+  if (store_.in_memory()) {
+    no_fork_.reset();
+    store_.lock_->unlock();
+    return;
+  }
+  std::lock_guard lock(store_.pool_mutex_);
+  try {
+    store_.pool_.push_back(std::move(lent_));
+  } catch (const std::bad_alloc &) {
+    // The next reader makes a connection anew.
+  }
+}
+
+Reader *SqliteStore::Lease::operator->() const {
+  return store_.in_memory() ? store_.memory_reader_.get() : lent_.reader.get();
+}
+
+const Connection &SqliteStore::Lease::connection() const {
+  return store_.in_memory() ? *store_.connection_ : *lent_.connection;
+}
+
+Lookup SqliteStore::read_with(Reader &reader, const Key &key, Want want, uint64_t held_version, double recent_enough,
+                              uint64_t generation, bool in_snapshot) {
+  // Before the row is read, as its generation: see TouchLog.
+  TouchLog::Pending pending = in_snapshot ? touches_.find_for_snapshot(key) : touches_.find(key);
+  Lookup found = reader.read(key, want, held_version, recent_enough, schema_id_, generation);
+  if (pending.item && found.version != 0) {
+    found.timestamp = TouchLog::apply(pending, found.version, found.timestamp);
+    found.fields.timestamp = found.timestamp;
+    if (found.item) found.item->timestamp.store(found.timestamp);
+  }
+  return found;
+}
+
+Lookup SqliteStore::read(const Key &key, Want want, uint64_t held_version, double recent_enough) {
+  uint64_t generation = generations_->word(key.hash);
+  Lease reader(*this);
+  return read_with(*reader.operator->(), key, want, held_version, recent_enough, generation, false);
+}
+
+// Reads of one moment. What is read may be older than the present generation says: such items must not be kept.
+class SqliteSnapshot final : public Snapshot {
+ public:
+  explicit SqliteSnapshot(SqliteStore &store)
+      : pin_(store.touches_), store_(store), reader_(store), transaction_(*reader_.operator->()) {}
+  Lookup read(const Key &key, Want want, uint64_t held_version) override {
+    uint64_t generation = store_.generations_->last_word(key.hash);
+    return store_.read_with(*reader_.operator->(), key, want, held_version, Store::kExactly, generation, true);
+  }
+
+ private:
+  struct Pin {
+    explicit Pin(TouchLog &log_) : log(log_) { log.pin(); }
+    ~Pin() { log.unpin(); }
+    TouchLog &log;
+  };
+  Pin pin_;  // before the snapshot begins, until it has ended
+  SqliteStore &store_;
+  SqliteStore::Lease reader_;
+  ReadTransaction transaction_;
+};
+
+std::unique_ptr<Snapshot> SqliteStore::snapshot() { return std::make_unique<SqliteSnapshot>(*this); }
+
+Totals SqliteStore::totals() {
+  std::optional<FileTotals> shared;
+  if (totals_) {
+    // A writer that holds the lock is about to commit, and what was before counts. One that died has left a doubt.
+    if (totals_->in_doubt() && lock_->try_lock_for(std::chrono::seconds(0))) {
+      lock_->unlock();
+      return SqliteTransaction(*this).totals();
+    }
+    shared = totals_->current();
+    if (!shared) return SqliteTransaction(*this).totals();
+    Totals sum;
+    for (size_t i = 0; i < shared->count; ++i) {
+      sum.items += shared->schemas[i].items;
+      sum.bytes += shared->schemas[i].bytes;
+    }
+    return sum;
+  }
+  Lease reader(*this);
+  return reader->totals();
+}
+
+// The counts that are shared are no part of a snapshot. They belong to it if there was no doubt about them before it began, and
+// they are the same afterwards.
+void SqliteStore::check(CheckReport *report) try {
+  using Clock = std::chrono::steady_clock;
+  auto deadline = Clock::now() + std::chrono::duration_cast<Clock::duration>(
+                                     std::chrono::duration<double>(options_.busy_timeout_seconds));
+  for (auto pause = std::chrono::microseconds(10);; pause = std::min(2 * pause, std::chrono::microseconds(1000))) {
+    if (totals_) totals();  // settles what a dead writer left in doubt
+    {
+      uint64_t moment = totals_ ? totals_->moment() : 0;
+      Lease reader(*this);
+      ReadTransaction transaction(*reader.operator->());
+      reader->totals();  // with the first read the snapshot begins
+      std::optional<RecordedTotals> recorded = shared_totals();
+      if (!totals_ || (!totals_->in_doubt() && totals_->moment() == moment)) {
+        return check_file(reader.connection(), checked_schema(), recorded, report);
+      }
+    }
+    if (Clock::now() >= deadline) {
+      throw Error(Status::kBusy, "db_path " + options_.path + ": writers left no time for a check to begin; try again");
+    }
+    std::this_thread::sleep_for(pause);
+  }
+} catch (const Error &error) {
+  // What cannot even be opened.
+  if (error.status() != Status::kCorrupt) throw;
+  report->add(std::string("structure: ") + error.what());
+}
+
+std::optional<RecordedTotals> SqliteStore::shared_totals() const {
+  std::optional<FileTotals> shared = totals_ ? totals_->current() : std::nullopt;
+  if (!shared) return std::nullopt;
+  RecordedTotals recorded{shared->last_version, {}};
+  for (size_t i = 0; i < shared->count; ++i) {
+    const FileTotals::Schema &schema = shared->schemas[i];
+    recorded.schemas.push_back({schema.id, {schema.items, schema.bytes}});
+  }
+  return recorded;
+}
+
+}  // namespace dbc

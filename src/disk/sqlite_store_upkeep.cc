@@ -1,0 +1,183 @@
+// SqliteStore: what has to be written now and then, most of it by the maintenance thread: touches, the order of the next candidates
+// for eviction, the saved counts, checkpoints.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <exception>
+#include <new>
+
+#include "base/fork.h"
+#include "disk/sqlite_store.h"
+#include "disk/sqlite_transaction.h"
+
+namespace dbc {
+namespace {
+
+// The WAL is folded into the file when it has grown to 16 MiB, by the maintenance thread; at four times that, because the
+// thread does not keep up, by the writer who made it so.
+constexpr int kCheckpointPages = 4096;
+constexpr int kUrgentCheckpointPages = 4 * kCheckpointPages;
+
+// Readers whose times overlap would keep the WAL from ever being begun anew. Once it has grown that far, a checkpoint waits
+// this long for those that still need it, while nobody writes; new ones read from the file then.
+constexpr int kPatienceWithReadersMilliseconds = 100;
+
+// How many touches one transaction writes, and how many may wait before they are written ahead of time.
+constexpr size_t kTouchBatch = 4096;
+constexpr size_t kUrgentTouches = 16384;
+
+// How many candidates for eviction are kept in order ahead of time. When N items are used evenly, 1024 uses in N cost a repair,
+// in the background, where an index that is kept up costs one each; and an eviction finds its victim at once.
+constexpr size_t kTidyCandidates = 1024;
+// After so many rounds it is time to ask whether they lead anywhere.
+constexpr int kTidyRoundsUntilDoubt = 64;
+
+}  // namespace
+
+std::unique_ptr<Transaction> SqliteStore::begin() { return std::make_unique<SqliteTransaction>(*this); }
+
+void SqliteStore::left_memory(Item &item) noexcept try { touches_.forget_value(item); } catch (const std::bad_alloc &) {
+  // The bytes stay until the touch is written.
+}
+
+void SqliteStore::touched(Item &item, bool backward) noexcept {
+  size_t entries = 0;
+  try {
+    entries = touches_.add(item, backward);
+  } catch (const std::bad_alloc &) {
+    return;  // its mark is not set: the next hit tells again
+  }
+  // The first entry starts the clock, and from then on only a log that grows too long is news.
+  if (entries == 1) maintenance_->request(false);
+  if (entries >= kUrgentTouches && entries % kTouchBatch == 0) maintenance_->request(true);
+}
+
+void SqliteStore::write_touches_in_batches() {
+  // Those too that another thread is writing now: they are done when it is our turn.
+  while (touches_.unwritten() > 0) {
+    SqliteTransaction transaction(*this);
+    transaction.write_touches(kTouchBatch);
+    transaction.commit([] {});
+  }
+}
+
+// In transactions of a few milliseconds each, between which other writers have their turn.
+void SqliteStore::tidy() {
+  for (int round = 0; !closing_.load(std::memory_order_relaxed); ++round) {
+    {
+      Lease reader(*this);
+      if (!reader->any_misplaced(kTidyCandidates)) return;
+    }
+    SqliteTransaction transaction(*this);
+    // Nothing: another was faster, or the reader sees a damaged page that the writer read before.
+    if (transaction.tidy(kTidyCandidates, round >= kTidyRoundsUntilDoubt) == 0) return;
+    transaction.commit([] {});
+  }
+}
+
+// What failed in the background is pending still, and is tried again here.
+void SqliteStore::flush() {
+  write_touches_in_batches();
+  tidy();
+  save_totals();
+}
+
+// On the maintenance thread, so a failure is told in the log, by the next call.
+bool SqliteStore::maintain() {
+  try {
+    write_touches_in_batches();
+    tidy();
+    save_totals();
+    checkpoint_if_due();
+    return true;
+  } catch (const std::exception &error) {
+    logger_.defer(kWarning, "work in the background failed and will be tried again: ", error.what());
+    return false;
+  }
+}
+
+void SqliteStore::checkpoint_if_due() {
+  if (pages_since_checkpoint() < kCheckpointPages) return;
+  sync_wal();
+  lock_writer();
+  try {
+    NoFork no_fork;
+    checkpoint();
+  } catch (...) {
+    lock_->unlock();
+    throw;
+  }
+  lock_->unlock();
+}
+
+// A checkpoint first waits until the device has the WAL. What it has by then it need not wait for under the writer lock. (The
+// WAL, other than the database, has no locks that closing a descriptor of it could take away.) A failure is the checkpoint's to
+// find.
+void SqliteStore::sync_wal() const {
+  if (options_.durability == Durability::kOff) return;
+  int descriptor;
+  {
+    NoFork no_fork;
+    descriptor = ::open((options_.path + "-wal").c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (descriptor < 0) return;
+    try {
+      close_in_child(descriptor);
+    } catch (const std::bad_alloc &) {
+      ::close(descriptor);
+      return;
+    }
+  }
+  fdatasync(descriptor);
+  NoFork no_fork;
+  forget_descriptor(descriptor);
+  ::close(descriptor);
+}
+
+// At the end of a commit, under the writer lock.
+void SqliteStore::after_commit(bool wants_maintenance) noexcept {
+  if (wants_maintenance) maintenance_->request(false);
+  int pages = wal_pages_.load(std::memory_order_relaxed);
+  if (pages < checkpointed_pages_) checkpointed_pages_ = 0;  // the WAL has been begun anew
+  if (pages_since_checkpoint() < kCheckpointPages) return;
+  if (pages < kUrgentCheckpointPages) {
+    maintenance_->request(true);
+    return;
+  }
+  try {
+    checkpoint();
+  } catch (const std::exception &error) {
+    // The commit stands. A checkpoint that failed is tried again with the next one.
+    logger_.defer(kWarning, "checkpoint failed: ", error.what());
+  }
+}
+
+// Under the writer lock.
+void SqliteStore::checkpoint() {
+  bool urgent = wal_pages_.load(std::memory_order_relaxed) >= kUrgentCheckpointPages;
+  if (urgent) sqlite3_busy_timeout(connection_->handle(), kPatienceWithReadersMilliseconds);
+  int pages = 0;
+  int result = sqlite3_wal_checkpoint_v2(connection_->handle(), nullptr,
+                                         urgent ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE, &pages, nullptr);
+  if (urgent) sqlite3_busy_timeout(connection_->handle(), busy_timeout_milliseconds());
+  // Also of one that failed: the next is due when the WAL has grown as much again, not with the next commit.
+  checkpointed_pages_ = std::max(pages, 0);
+  // Busy: a reader needs the rest of the WAL; the next checkpoint gets further.
+  if (result != SQLITE_OK && result != SQLITE_BUSY) connection_->fail(result, "checkpoint");
+}
+
+int SqliteStore::pages_since_checkpoint() const {
+  int pages = wal_pages_.load(std::memory_order_relaxed), before = checkpointed_pages_;
+  return pages < before ? pages : pages - before;
+}
+
+// While none of ours is at work the table says what there is, so that nothing need be counted after a power cut.
+void SqliteStore::save_totals() {
+  std::optional<FileTotals> shared = totals_ ? totals_->current() : std::nullopt;
+  if (!shared || !shared->table_is_stale) return;
+  SqliteTransaction transaction(*this);
+  transaction.save_totals_in_table();
+  transaction.commit([] {});
+}
+
+}  // namespace dbc
