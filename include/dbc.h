@@ -128,8 +128,8 @@ typedef enum dbc_write_mode {
   DBC_WRITE_THROUGH = 0,
   /* When it is in a bounded buffer in memory. This handle sees it at once; other handles, and the limits on disk, when a thread
    * of the library has committed it, in the order of the puts, many in one transaction: after DBC_WRITE_BEHIND_DELAY_SECONDS at
-   * the latest, and sooner as the buffer fills. A full buffer makes callers wait; nothing is dropped. When the commits
-   * fail (dbc_put gives the error once the buffer is full), what the buffer holds is kept and tried again.
+   * the latest, and sooner as the buffer fills. A full buffer makes callers wait until it is committed; nothing is dropped. When a
+   * commit fails (dbc_put gives the error when the buffer is full), what the buffer holds is kept and tried again.
    * dbc_flush waits for everything, and reports errors; dbc_close flushes. dbc_put_many and every removal
    * commit what waits, and then themselves. A crash or a kill loses at most the buffer. Puts that another handle makes to the
    * same key meanwhile are overwritten at the commit. A child made by fork() has none of its parent's buffer. */

@@ -141,7 +141,8 @@ void Cache::put_behind(const NewItem &item, bool text, double time, uint64_t *ve
   ItemRef fresh = entry.item;
   // The word first: who changes the key in the store later puts the item in doubt, and the buffer confirms it.
   fresh->generation.store(store_->generations().word(item.key.hash));
-  double fill = buffer_->add(std::move(entry));
+  double fill = 0;
+  while (!buffer_->try_add(entry, &fill)) commit_buffer();
   buffer_thread_->request(fill > 0.5);
 
   std::vector<ItemRef> left;
@@ -172,10 +173,10 @@ void Cache::commit_buffer() {
   try {
     commit_buffered(entries);
   } catch (...) {
-    buffer_->done(std::current_exception());
+    buffer_->done(false);
     throw;
   }
-  buffer_->done(nullptr);
+  buffer_->done(true);
 }
 
 // In one transaction, in the order of the puts, after each of which the limits hold.

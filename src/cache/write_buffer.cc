@@ -13,27 +13,26 @@ bool WriteBuffer::has_room(const Key &key, uint64_t size) const {
   return items < max_items_ && (bytes + size <= max_bytes_ || items == 0);
 }
 
-double WriteBuffer::add(Entry entry) {
+bool WriteBuffer::try_add(const Entry &entry, double *fill) {
   Key key = entry.item->as_key();
   uint64_t size = entry.item->size();
-  std::unique_lock lock(mutex_);
-  while (!has_room(key, size)) {
-    if (error_) std::rethrow_exception(error_);
-    room_.wait(lock);
-  }
+  std::lock_guard lock(mutex_);
+  if (!has_room(key, size)) return false;
   auto [at, fresh] = pending_.try_emplace(key);
-  if (!fresh) {
-    if (at->second.item->version() > entry.item->version()) return 0;  // a later put was faster
-    pending_bytes_ -= at->second.item->size();
-    // The map's key must point into the entry that stays.
-    auto node = pending_.extract(at);
-    node.key() = key;
-    at = pending_.insert(std::move(node)).position;
+  if (fresh || at->second.item->version() < entry.item->version()) {  // else a later put was faster
+    if (!fresh) {
+      pending_bytes_ -= at->second.item->size();
+      // The map's key must point into the entry that stays.
+      auto node = pending_.extract(at);
+      node.key() = key;
+      at = pending_.insert(std::move(node)).position;
+    }
+    at->second = entry;
+    pending_bytes_ += size;
   }
-  at->second = std::move(entry);
-  pending_bytes_ += size;
-  return std::max(static_cast<double>(pending_.size() + writing_.size()) / static_cast<double>(max_items_),
-                  static_cast<double>(pending_bytes_ + writing_bytes_) / static_cast<double>(max_bytes_));
+  *fill = std::max(static_cast<double>(pending_.size() + writing_.size()) / static_cast<double>(max_items_),
+                   static_cast<double>(pending_bytes_ + writing_bytes_) / static_cast<double>(max_bytes_));
+  return true;
 }
 
 WriteBuffer::Entry WriteBuffer::find(const Key &key) const {
@@ -62,10 +61,9 @@ std::vector<WriteBuffer::Entry> WriteBuffer::take() {
   return entries;
 }
 
-void WriteBuffer::done(std::exception_ptr error) noexcept {
+void WriteBuffer::done(bool committed) noexcept {
   std::lock_guard lock(mutex_);
-  error_ = std::move(error);
-  if (error_) {
+  if (!committed) {
     // Those that came meanwhile are the later ones.
     writing_.swap(pending_);
     std::swap(writing_bytes_, pending_bytes_);
@@ -83,7 +81,6 @@ void WriteBuffer::done(std::exception_ptr error) noexcept {
   }
   writing_.clear();
   writing_bytes_ = 0;
-  room_.notify_all();
 }
 
 }  // namespace dbc

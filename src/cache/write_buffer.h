@@ -6,10 +6,8 @@
 // Thread safety: all functions from any thread; take() to done() by one at a time. One mutex, a leaf.
 #pragma once
 
-#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
-#include <exception>
 #include <map>
 #include <mutex>
 #include <vector>
@@ -33,9 +31,9 @@ class WriteBuffer {
   // Would an item of that size ever fit?
   bool fits(uint64_t size) const { return size <= max_bytes_; }
 
-  // Enters a put, in place of an older one of the same key; when there is no room, waits for it. Throws the error that the last
-  // attempt to commit gave, if there is no room for that reason. Returns how full the buffer is now, from 0 to 1.
-  double add(Entry entry);
+  // Enters a put, in place of an older one of the same key. False when there is no room: then what is pending has to be committed
+  // first. `*fill` becomes how full the buffer is, from 0 to 1.
+  bool try_add(const Entry &entry, double *fill);
 
   // The pending put of a key; item is null if there is none.
   Entry find(const Key &key) const;
@@ -43,8 +41,8 @@ class WriteBuffer {
 
   // All that is pending, in order. Until done() says what became of it, the entries count as pending.
   std::vector<Entry> take();
-  // `error` null: they are committed. Else they are pending again, unless a later put has taken their place.
-  void done(std::exception_ptr error) noexcept;
+  // Not committed, they are pending again, unless a later put has taken their place.
+  void done(bool committed) noexcept;
 
  private:
   struct Less {
@@ -59,12 +57,10 @@ class WriteBuffer {
   const uint64_t max_bytes_;
 
   mutable std::mutex mutex_;  // guards everything below
-  std::condition_variable room_;
   Map pending_;
   Map writing_;
   uint64_t pending_bytes_ = 0;
   uint64_t writing_bytes_ = 0;
-  std::exception_ptr error_;  // of the last attempt to commit
 };
 
 }  // namespace dbc
