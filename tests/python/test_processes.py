@@ -344,16 +344,20 @@ def write_and_stop(path: Path, keys: int, how: signal.Signals, after: int) -> su
         text=True,
     )
     assert process.stdout is not None
-    for _ in range(after):
-        assert process.stdout.readline(), process.stderr and process.stderr.read()
-    process.send_signal(how)
-    out, err = process.communicate(timeout=60)
+    try:
+        for _ in range(after):
+            assert process.stdout.readline(), process.stderr and process.stderr.read()
+        process.send_signal(how)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 WRITE = """if True:
-    import itertools, sys
+    import itertools, signal, sys
     from models import User, users
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what runs in the background without
     keys = int(sys.argv[2])
     cache = users(sys.argv[1], max_disk_items=500 if keys > 500 else 1_000_000)
     try:
