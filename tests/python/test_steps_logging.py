@@ -269,8 +269,9 @@ def test_a_handler_must_not_close(cache: DiskBackedCache[User], attach: Callable
 
 def test_an_interrupt_in_a_handler_is_not_lost(path: str) -> None:
     code = """if True:
-        import logging, sys
+        import logging, signal, sys
         from diskbackedcache import CacheableModel, DiskBackedCache, TRACE
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background jobs without
         class Model(CacheableModel):
             schema_version: str = "1"
         class Handler(logging.Handler):

@@ -8,7 +8,11 @@ say() { printf '== %s\n' "$*" >&2; }
 least=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' bindings/rust/Cargo.toml)
 recent() { [ -n "$1" ] && [ "$(printf '%s\n' "$least" "$1" | sort -V | head -n 1)" = "$least" ]; }
 version_of_cargo() { cargo --version 2>/dev/null | cut -d ' ' -f 2 || true; }
-have_libclang() { compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' || compgen -G '/usr/lib*/libclang*.so*'; }
+# Not libclang-cpp, which other packages bring along.
+have_libclang() {
+    local names=(-name 'libclang[-.]*so*' ! -name 'libclang-cpp*')
+    [ -n "$(find /usr/lib /usr/lib64 -maxdepth 3 -xtype f "${names[@]}" -print -quit 2>/dev/null)" ]
+}
 have_component() { cargo "$1" --version; }
 
 missing=()
@@ -20,7 +24,7 @@ fi
 if recent "$(version_of_cargo)" || [ ${#missing[@]} -gt 0 ]; then
     have_component clippy >/dev/null 2>&1 || missing+=(rust-clippy)
     have_component fmt >/dev/null 2>&1 || missing+=(rustfmt)
-    have_libclang >/dev/null || missing+=(libclang-dev)
+    have_libclang || missing+=(libclang-dev)
 fi
 if [ ${#missing[@]} -gt 0 ] && command -v apt-get >/dev/null; then
     as_root=()

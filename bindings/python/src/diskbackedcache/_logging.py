@@ -81,7 +81,8 @@ def inside_handler() -> bool:
 def _on_error(kind: type[BaseException], value: BaseException, trace: TracebackType | None) -> None:
     """Deals with what a handler has raised, which cannot be raised through the library."""
     if issubclass(kind, KeyboardInterrupt):
-        # A thread of its own asks for the interrupt again, a moment later. Asked for from here, it would come at once.
+        # A thread of its own asks for the interrupt again, a moment later. Asked for from here, it would come at once. (Where
+        # SIGINT is ignored, so is this.)
         _thread.start_new_thread(_thread.interrupt_main, ())
     elif logging.raiseExceptions and sys.stderr:  # as logging does with errors in handlers
         sys.stderr.write("--- Logging error ---\n")
