@@ -268,7 +268,13 @@ std::vector<Cache::Found> Cache::get_many(std::span<const Key> keys, const uint6
   std::vector<Found> answers(keys.size());
   std::vector<size_t> on_disk, expired;
   auto held = [&](size_t i) { return held_versions ? held_versions[i] : 0; };
+  constexpr size_t kAhead = 16;
   for (size_t i = 0; i < keys.size(); ++i) {
+    if (i % kAhead == 0) {
+      std::span<const Key> next = keys.subspan(i, std::min(kAhead, keys.size() - i));
+      for (const Key &key : next) store_->generations().prefetch(key.hash);
+      memory_.prefetch(next);
+    }
     Resident resident = ask_memory(keys[i], held(i), time, false, &answers[i]);
     if (resident == Resident::kExpired) expired.push_back(i);
     if (resident != Resident::kHit) on_disk.push_back(i);

@@ -21,6 +21,7 @@
 #include <cstdint>
 
 #include "base/item.h"
+#include "base/stripe.h"
 #include "memory/epoch.h"
 
 namespace dbc {
@@ -43,6 +44,21 @@ class ItemTable {
       Item *item = item_of(slot);
       if (item->hash() == key.hash && item->key() == key.text) return item;
     }
+  }
+
+  // For many find()s to come: each waits for the slot and then for the item, where many can be waited for at a time. First
+  // prefetch() of all, then prefetch_item() of all.
+  void prefetch(const Key &key) const {
+    const Slots *slots = slots_.load(std::memory_order_seq_cst);
+    __builtin_prefetch(&slots->slot(slots->home(key.hash)));
+  }
+  void prefetch_item(const Key &key) const {
+    const Slots *slots = slots_.load(std::memory_order_seq_cst);
+    const uintptr_t slot = slots->slot(slots->home(key.hash)).load(std::memory_order_relaxed);
+    if ((slot & kTagMask) != (key.hash & kTagMask) || slot <= kTombstone) return;
+    const char *item = reinterpret_cast<const char *>(item_of(slot));
+    __builtin_prefetch(item);
+    __builtin_prefetch(item + kCacheLine);
   }
 
   // Makes room so that the next put() needs no memory. Throws std::bad_alloc without change.

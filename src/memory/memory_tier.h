@@ -59,6 +59,13 @@ class MemoryTier {
     return true;
   }
 
+  // Has the processor fetch what visit() of these keys will look at. A few dozen at a time, else the first are gone again.
+  void prefetch(std::span<const Key> keys) const {
+    EpochGuard guard(epoch_);
+    for (const Key &key : keys) table_.prefetch(key);
+    for (const Key &key : keys) table_.prefetch_item(key);
+  }
+
   // Puts an item in, in place of the key's present one (returned in *replaced, if not null), then evicts until both
   // limits hold; appends what went, which may be the item itself. `allow` (if given) is asked under the mutex, when
   // nothing has changed yet: false means insert nothing. Nor is an item inserted that does not fit, or whose version is

@@ -46,6 +46,10 @@ class Generations {
     return words_ ? words_[index(hash)].load(std::memory_order_seq_cst) + doubts : 1;
   }
 
+  void prefetch(uint64_t hash) const {
+    if (words_) __builtin_prefetch(&words_[index(hash)]);
+  }
+
   static bool stable(uint64_t word) { return (word & 1) == 0; }
 
   // Before a commit: makes the word odd (it stays odd if a dead writer left it so). Returns the word that end() will
