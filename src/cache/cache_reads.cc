@@ -24,7 +24,12 @@ Cache::Resident Cache::ask_memory(const Key &key, uint64_t held_version, Time ti
   Resident answer = Resident::kNone;
   uint64_t generation = store_->generations().word(key.hash);
   memory_.visit(key, [&](Item &item) {
-    bool current = generation == item.generation.load(std::memory_order_relaxed) && Generations::stable(generation);
+    uint64_t known = item.generation.load(std::memory_order_relaxed);
+    bool current = generation == known && Generations::stable(generation);
+    if (!current && store_->generations().spared(key.hash, known, generation)) {
+      item.generation.store(generation, std::memory_order_relaxed);
+      current = true;
+    }
     if (!current && item.version() != confirmed) [[unlikely]] {
       answer = Resident::kDoubtful;
       return;

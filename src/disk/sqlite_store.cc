@@ -131,7 +131,7 @@ void SqliteStore::open_shared(LogScope &log) {
 }
 
 void SqliteStore::share_nothing() {
-  private_words_ = std::vector<std::atomic<uint64_t>>(Generations::kWords);
+  private_words_ = std::vector<std::atomic<uint64_t>>(Generations::kMemory);
   lock_ = std::make_unique<WriterLock>(-1);
 }
 

@@ -4,12 +4,16 @@
 // A writer makes the words of the keys it changes odd before its commit and even, and larger, after it. An item in
 // memory remembers the word it was loaded under; it is surely current while the word is still the same and even.
 // Otherwise the disk must be asked (the versions decide), so classes with many keys, and words that a dead writer left
-// odd, cost time and never truth. Words only grow, and only writers who hold the file's WriterLock make them odd or
+// odd, cost time and never truth. With each word goes which keys of the class its last few writes changed, as tags of a few
+// bits: where none of them can have been the item's key, the disk need not be asked (see spared()). Words only grow, and only writers who hold the file's WriterLock make them odd or
 // even (laying out a damaged SharedFile anew adds even numbers, without the lock).
 //
 // A batch calls begin() for all its keys, commits, and calls end() for all of them, in any order, however many share a
 // word: the first begin() and the first end() of a word count, the others change nothing. Hence no end() before the
 // commit is over.
+//
+// The tags are believed only while they carry the check of the word they were left with, so a writer that died, a word that
+// moved otherwise and damage in the shared memory all lead to the disk.
 //
 // Where no memory can be shared, the words are this handle's own, and a CommitWatch says that others have committed: then
 // everything in memory is in doubt, as if all words had moved.
@@ -27,9 +31,10 @@ namespace dbc {
 
 class Generations {
  public:
-  static constexpr size_t kWords = 65536;  // 512 KiB
+  static constexpr size_t kWords = 65536;
+  static constexpr size_t kMemory = 2 * kWords;  // the words, then the tags that go with them: 1 MiB
 
-  // `words`: kWords of them, zero at first, outliving this object; null when there is nothing to share through: then
+  // `words`: kMemory of them, zero at first, outliving this object; null when there is nothing to share through: then
   // every word reads as 1, odd, and everything is asked from disk. `watch`: for words that are not shared.
   explicit Generations(std::atomic<uint64_t> *words, CommitWatch *watch = nullptr) : words_(words), watch_(watch) {}
 
@@ -51,6 +56,9 @@ class Generations {
   }
 
   static bool stable(uint64_t word) { return (word & 1) == 0; }
+
+  // Is it certain that no write changed the key between the words `since` and `now`, which has just been read?
+  bool spared(uint64_t hash, uint64_t since, uint64_t now) const;
 
   // Before a commit: makes the word odd (it stays odd if a dead writer left it so). Returns the word that end() will
   // leave; with no words 1, as word() does.

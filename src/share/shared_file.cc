@@ -23,7 +23,7 @@ namespace {
 
 // "dbcfile1" in little-endian order: another byte order is another layout.
 constexpr uint64_t kMagic = 0x31656c6966636264;
-constexpr uint64_t kLayoutVersion = 2;
+constexpr uint64_t kLayoutVersion = 3;
 
 // An even step that takes a word past every value anyone may remember: words grow by 2 a write, so one that was laid
 // out anew never meets its past. Random, so that words that were lost and began at zero again differ from the last time
@@ -47,7 +47,7 @@ struct SharedFile::Layout {
   alignas(64) WriterQueue queue;  // stored to while others read the words above
   alignas(64) SharedTotals::Area totals;
   alignas(64) std::atomic<uint64_t> versions;
-  alignas(4096) std::atomic<uint64_t> words[Generations::kWords];
+  alignas(4096) std::atomic<uint64_t> words[Generations::kMemory];  // see Generations
 
   bool is_ours() const { return magic.load(std::memory_order_acquire) == kMagic; }
   bool sound() const {
@@ -58,7 +58,7 @@ struct SharedFile::Layout {
 SharedFile::SharedFile(const std::string &path, unsigned mode) : path_(path) {
   static_assert(std::atomic<uint64_t>::is_always_lock_free, "processes share these");
   static_assert(sizeof(std::atomic<uint64_t>) == sizeof(uint64_t));
-  static_assert(sizeof(Layout) == 4096 + Generations::kWords * sizeof(uint64_t));
+  static_assert(sizeof(Layout) == 4096 + Generations::kMemory * sizeof(uint64_t));
   if (const char *name = network_file_system(std::filesystem::path(path).parent_path().string())) {
     throw NoSharedFile("'" + path + "' would be on a file system of the kind " + name + ", which other machines may share");
   }

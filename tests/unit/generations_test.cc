@@ -10,7 +10,7 @@ namespace {
 
 class GenerationsTest : public ::testing::Test {
  protected:
-  std::unique_ptr<std::atomic<uint64_t>[]> words_ { new std::atomic<uint64_t>[ Generations::kWords ]() };
+  std::unique_ptr<std::atomic<uint64_t>[]> words_ { new std::atomic<uint64_t>[ Generations::kMemory ]() };
   Generations generations_{words_.get()};
 };
 
@@ -91,6 +91,83 @@ TEST_F(GenerationsTest, AWordMovedOnDuringAWriteDoesNotComeBack) {
   EXPECT_EQ(generations_.word(7), promised + 1000);
 }
 
+// Keys of one class with tags of their own.
+constexpr uint64_t kKey = 7, kOther = 7 + 2 * Generations::kWords, kThird = 7 + 3 * Generations::kWords;
+
+TEST_F(GenerationsTest, AWriteToAnotherKeyOfTheClassSparesAKey) {
+  auto write = [&](uint64_t hash) {
+    generations_.begin(hash);
+    generations_.end(hash);
+    return generations_.word(hash);
+  };
+  uint64_t since = generations_.word(kKey);
+  EXPECT_TRUE(generations_.spared(kKey, since, since));
+  uint64_t now = write(kOther);
+  EXPECT_TRUE(generations_.spared(kKey, since, now));
+  EXPECT_FALSE(generations_.spared(kOther, since, now));
+  for (int writes = 2; writes <= 4; ++writes) now = write(kThird);
+  EXPECT_TRUE(generations_.spared(kKey, since, now));
+  EXPECT_FALSE(generations_.spared(kOther, since, now)) << "the first of four";
+  EXPECT_TRUE(generations_.spared(kOther, since + 2, now));
+  now = write(kThird);
+  EXPECT_FALSE(generations_.spared(kKey, since, now)) << "more than is remembered";
+  since = now;
+  EXPECT_FALSE(generations_.spared(kKey, since, write(kKey)));
+}
+
+TEST_F(GenerationsTest, WhatIsNotCertainSparesNothing) {
+  uint64_t since = generations_.word(kKey);
+  uint64_t next = generations_.begin(kOther);
+  EXPECT_FALSE(generations_.spared(kKey, since, generations_.word(kKey))) << "during the write";
+  EXPECT_FALSE(generations_.spared(kKey, since + 1, next)) << "read during a write";
+  generations_.end(kOther);
+  EXPECT_TRUE(generations_.spared(kKey, since, next));
+  EXPECT_FALSE(generations_.spared(kKey, next, since)) << "backward";
+
+  // A word that moved in another way.
+  words_[7] += 2;
+  EXPECT_FALSE(generations_.spared(kKey, next, generations_.word(kKey)));
+  // What came before it is not known either.
+  since = generations_.word(kKey);
+  generations_.begin(kOther);
+  generations_.end(kOther);
+  EXPECT_FALSE(generations_.spared(kKey, since - 2, generations_.word(kKey)));
+  EXPECT_TRUE(generations_.spared(kKey, since, generations_.word(kKey)));
+
+  // One write of several keys of the class.
+  since = generations_.word(kKey);
+  generations_.begin(kKey);
+  generations_.begin(kOther);
+  generations_.end(kKey);
+  generations_.end(kOther);
+  EXPECT_FALSE(generations_.spared(kKey, since, generations_.word(kKey)));
+  EXPECT_FALSE(generations_.spared(kThird, since, generations_.word(kKey)));
+
+  // All keys.
+  since = generations_.word(kKey);
+  generations_.begin_all();
+  generations_.end_all();
+  EXPECT_FALSE(generations_.spared(kKey, since, generations_.word(kKey)));
+
+  // A writer that died, and the next one, of another key.
+  since = generations_.word(kKey);
+  generations_.begin(kKey);
+  generations_.begin(kOther);
+  generations_.end(kOther);
+  EXPECT_FALSE(generations_.spared(kKey, since, generations_.word(kKey)));
+}
+
+TEST_F(GenerationsTest, DamagedTagsSpareNothing) {
+  uint64_t since = generations_.word(kKey);
+  generations_.begin(kKey);
+  generations_.end(kKey);
+  uint64_t now = generations_.word(kKey), sound = words_[Generations::kWords + 7];
+  for (int bit = 0; bit < 64; ++bit) {
+    words_[Generations::kWords + 7] = sound ^ uint64_t{1} << bit;
+    EXPECT_FALSE(generations_.spared(kKey, since, now)) << bit;
+  }
+}
+
 // Others commit as often as it is told to say.
 class ToldWatch final : public CommitWatch {
  public:
@@ -112,6 +189,7 @@ TEST_F(GenerationsTest, WhenOthersHaveCommittedAllWordsHaveMoved) {
   EXPECT_GT(generations.word(7), one);
   EXPECT_GT(generations.last_word(8), two);
   EXPECT_TRUE(Generations::stable(generations.word(7)));
+  EXPECT_FALSE(generations.spared(7, one, generations.word(7)));
 }
 
 TEST_F(GenerationsTest, OnlyAWordThatMustBeNewIsLookedFor) {

@@ -30,7 +30,7 @@ using testing::TemporaryDirectory;
 using testing::wait_for;
 
 constexpr size_t kWordsOffset = 4096;
-constexpr size_t kSize = kWordsOffset + Generations::kWords * 8;
+constexpr size_t kSize = kWordsOffset + Generations::kMemory * 8;
 
 std::vector<uint64_t> copy_of_words(const SharedFile &file) {
   return std::vector<uint64_t>(file.words(), file.words() + Generations::kWords);
