@@ -23,17 +23,17 @@ Cache::Cache(const CacheOptions &options, const OpenStore &open_store)
   }
   if (options_.write_behind && store_->can_reserve()) {
     buffer_ = std::make_unique<WriteBuffer>(options_.write_behind_items, options_.write_behind_size_bytes);
-    buffer_thread_ = std::make_unique<Maintenance>(
-        [this] {
-          try {
-            commit_buffer();
-            return true;
-          } catch (const std::exception &error) {
-            logger_.defer(kWarning, "puts could not be committed yet: ", error.what());
-            return false;
-          }
-        },
-        std::chrono::duration<double>(options_.write_behind_delay_seconds));
+    auto commit = [this] {
+      try {
+        commit_buffer();
+        return true;
+      } catch (const std::exception &error) {
+        logger_.defer(kWarning, "puts could not be committed yet: ", error.what());
+        return false;
+      }
+    };
+    std::chrono::duration<double> delay(options_.write_behind_delay_seconds);
+    buffer_thread_ = std::make_unique<Maintenance>(std::vector<Maintenance::Task>{{commit, delay}});
   } else if (options_.write_behind) {
     log.add(kWarning, [] { return "write-behind needs the file that processes share; puts are written through"; });
   }

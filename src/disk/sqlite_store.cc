@@ -90,8 +90,16 @@ void SqliteStore::open(LogScope &log) {
   }
   generations_ =
       std::make_unique<Generations>(shared_ ? shared_->words() : private_words_.data(), data_version_.get());
-  maintenance_ = std::make_unique<Maintenance>([this] { return maintain(); },
-                                               std::chrono::duration<double>(options_.touch_delay_seconds));
+  std::vector<Maintenance::Task> tasks(2);
+  tasks[kUpkeep] = {[this] { return maintain(); }, std::chrono::duration<double>(options_.touch_delay_seconds)};
+  tasks[kReleaseSnapshots] = {[this] { return release_snapshots(); }, ReaderPool::kLongest};
+  maintenance_ = std::make_unique<Maintenance>(std::move(tasks));
+  if (!in_memory()) {
+    // In rollback journal mode a snapshot keeps others from writing.
+    std::function<bool()> request_release;
+    if (shared_) request_release = [this] { return maintenance_->request(kReleaseSnapshots, false); };
+    readers_.emplace([this] { return connect(false); }, std::move(request_release));
+  }
   try {
     check_totals();
   } catch (const Error &error) {
@@ -384,7 +392,7 @@ void SqliteStore::close_connections() {
   memory_reader_.reset();
   data_version_.reset();
   data_version_connection_.reset();
-  pool_.clear();
+  if (readers_) readers_->clear();
   writer_.reset();
   connection_.reset();
 }

@@ -1,7 +1,6 @@
 // SqliteStore: the disk tier in one SQLite file in WAL mode.
 //
-// One connection writes, under the WriterLock; readers lend themselves connections from a pool, one per thread that reads at
-// the same time. Checkpoints are made by this class alone, under the writer lock, so that none ever overlaps a commit (SQLite
+// One connection writes, under the WriterLock; readers lend themselves connections from a pool. Checkpoints are made by this class alone, under the writer lock, so that none ever overlaps a commit (SQLite
 // before 3.51.3 can corrupt a file when a second checkpoint overlaps the commit that resets the WAL).
 //
 // Where no SharedFile can be had, the file is in rollback journal mode instead: SQLite's locks make writers queue, and its
@@ -16,7 +15,6 @@
 
 #include <atomic>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -30,6 +28,7 @@
 #include "disk/format.h"
 #include "disk/maintenance.h"
 #include "disk/reader.h"
+#include "disk/reader_pool.h"
 #include "disk/store.h"
 #include "disk/touch_log.h"
 #include "disk/writer.h"
@@ -79,10 +78,6 @@ class SqliteStore final : public Store {
   friend class SqliteTransaction;
   friend class SqliteSnapshot;
 
-  struct PooledReader {
-    std::unique_ptr<Connection> connection;
-    std::unique_ptr<Reader> reader;  // after the connection: destroyed first
-  };
   // A reader for the length of a scope; in memory that includes the writer lock.
   class Lease {
    public:
@@ -90,14 +85,17 @@ class SqliteStore final : public Store {
     ~Lease();
     Lease(const Lease &) = delete;
     Lease &operator=(const Lease &) = delete;
-    Reader *operator->() const;
+    Reader *latest();  // see ReaderPool::Loan
+    Reader *reader();
     const Connection &connection() const;
 
    private:
     SqliteStore &store_;
-    std::optional<NoFork> no_fork_;  // before the reader: left after it is back in the pool
-    PooledReader lent_;
+    std::optional<NoFork> no_fork_;  // before the loan: left after it is given back
+    std::optional<ReaderPool::Loan> loan_;
   };
+  // What the maintenance thread does.
+  enum Task : size_t { kUpkeep, kReleaseSnapshots };
 
   std::optional<RecordedTotals> shared_totals() const;
   CheckedSchema checked_schema() const { return {schema_id_, options_.schema_version}; }
@@ -127,6 +125,7 @@ class SqliteStore final : public Store {
   Lookup read_with(Reader &reader, const Key &key, Want want, uint64_t held_version, double recent_enough,
                    uint64_t generation, bool in_snapshot);
   bool maintain();
+  bool release_snapshots();
   void checkpoint_if_due();
   void sync_wal() const;
   void write_touches_in_batches();
@@ -159,8 +158,7 @@ class SqliteStore final : public Store {
   std::unique_ptr<DataVersion> data_version_;  // for a file without a shared one
   std::unique_ptr<Reader> memory_reader_;  // at ":memory:": on the writer's connection, under lock_
 
-  std::mutex pool_mutex_;  // guards pool_; a leaf
-  std::vector<PooledReader> pool_;
+  std::optional<ReaderPool> readers_;  // none in memory
 
   TouchLog touches_;
   std::atomic<int> wal_pages_{0};           // in the WAL after the last commit

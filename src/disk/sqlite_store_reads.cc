@@ -1,7 +1,5 @@
 // SqliteStore: what only looks at the file.
 #include <chrono>
-#include <mutex>
-#include <new>
 #include <utility>
 
 #include "base/fork.h"
@@ -14,39 +12,20 @@ namespace dbc {
 SqliteStore::Lease::Lease(SqliteStore &store) : store_(store) {
   if (store_.in_memory()) store_.lock_writer();
   no_fork_.emplace();
-  if (store_.in_memory()) return;
-  {
-    std::lock_guard lock(store_.pool_mutex_);
-    if (!store_.pool_.empty()) {
-      lent_ = std::move(store_.pool_.back());
-      store_.pool_.pop_back();
-      return;
-    }
-  }
-  lent_.connection = store_.connect(false);
-  lent_.reader = std::make_unique<Reader>(*lent_.connection);
+  if (!store_.in_memory()) loan_.emplace(*store_.readers_);
 }
 
 SqliteStore::Lease::~Lease() {
-  if (store_.in_memory()) {
-    no_fork_.reset();
-    store_.lock_->unlock();
-    return;
-  }
-  std::lock_guard lock(store_.pool_mutex_);
-  try {
-    store_.pool_.push_back(std::move(lent_));
-  } catch (const std::bad_alloc &) {
-    // The next reader makes a connection anew.
-  }
+  if (!store_.in_memory()) return;
+  no_fork_.reset();
+  store_.lock_->unlock();
 }
 
-Reader *SqliteStore::Lease::operator->() const {
-  return store_.in_memory() ? store_.memory_reader_.get() : lent_.reader.get();
-}
+Reader *SqliteStore::Lease::latest() { return loan_ ? loan_->latest() : store_.memory_reader_.get(); }
+Reader *SqliteStore::Lease::reader() { return loan_ ? loan_->reader() : store_.memory_reader_.get(); }
 
 const Connection &SqliteStore::Lease::connection() const {
-  return store_.in_memory() ? *store_.connection_ : *lent_.connection;
+  return loan_ ? loan_->connection() : *store_.connection_;
 }
 
 Lookup SqliteStore::read_with(Reader &reader, const Key &key, Want want, uint64_t held_version, double recent_enough,
@@ -64,18 +43,18 @@ Lookup SqliteStore::read_with(Reader &reader, const Key &key, Want want, uint64_
 
 Lookup SqliteStore::read(const Key &key, Want want, uint64_t held_version, double recent_enough) {
   uint64_t generation = generations_->word(key.hash);
-  Lease reader(*this);
-  return read_with(*reader.operator->(), key, want, held_version, recent_enough, generation, false);
+  Lease lease(*this);
+  return read_with(*lease.latest(), key, want, held_version, recent_enough, generation, false);
 }
 
 // Reads of one moment. What is read may be older than the present generation says: such items must not be kept.
 class SqliteSnapshot final : public Snapshot {
  public:
   explicit SqliteSnapshot(SqliteStore &store)
-      : pin_(store.touches_), store_(store), reader_(store), transaction_(*reader_.operator->()) {}
+      : pin_(store.touches_), store_(store), lease_(store), reader_(*lease_.reader()), transaction_(reader_) {}
   Lookup read(const Key &key, Want want, uint64_t held_version) override {
     uint64_t generation = store_.generations_->last_word(key.hash);
-    return store_.read_with(*reader_.operator->(), key, want, held_version, Store::kExactly, generation, true);
+    return store_.read_with(reader_, key, want, held_version, Store::kExactly, generation, true);
   }
 
  private:
@@ -86,7 +65,8 @@ class SqliteSnapshot final : public Snapshot {
   };
   Pin pin_;  // before the snapshot begins, until it has ended
   SqliteStore &store_;
-  SqliteStore::Lease reader_;
+  SqliteStore::Lease lease_;
+  Reader &reader_;
   ReadTransaction transaction_;
 };
 
@@ -109,8 +89,7 @@ Totals SqliteStore::totals() {
     }
     return sum;
   }
-  Lease reader(*this);
-  return reader->totals();
+  return Lease(*this).reader()->totals();
 }
 
 // The counts that are shared are no part of a snapshot. They belong to it if there was no doubt about them before it began, and
@@ -123,12 +102,13 @@ void SqliteStore::check(CheckReport *report) try {
     if (totals_) totals();  // settles what a dead writer left in doubt
     {
       uint64_t moment = totals_ ? totals_->moment() : 0;
-      Lease reader(*this);
-      ReadTransaction transaction(*reader.operator->());
-      reader->totals();  // with the first read the snapshot begins
+      Lease lease(*this);
+      Reader &reader = *lease.reader();
+      ReadTransaction transaction(reader);
+      reader.totals();  // with the first read the snapshot begins
       std::optional<RecordedTotals> recorded = shared_totals();
       if (!totals_ || (!totals_->in_doubt() && totals_->moment() == moment)) {
-        return check_file(reader.connection(), checked_schema(), recorded, report);
+        return check_file(lease.connection(), checked_schema(), recorded, report);
       }
     }
     if (Clock::now() >= deadline) {

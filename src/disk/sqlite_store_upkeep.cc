@@ -49,8 +49,8 @@ void SqliteStore::touched(Item &item, bool backward) noexcept {
     return;  // its mark is not set: the next hit tells again
   }
   // The first entry starts the clock, and from then on only a log that grows too long is news.
-  if (entries == 1) maintenance_->request(false);
-  if (entries >= kUrgentTouches && entries % kTouchBatch == 0) maintenance_->request(true);
+  if (entries == 1) maintenance_->request(kUpkeep, false);
+  if (entries >= kUrgentTouches && entries % kTouchBatch == 0) maintenance_->request(kUpkeep, true);
 }
 
 void SqliteStore::write_touches_in_batches() {
@@ -65,10 +65,7 @@ void SqliteStore::write_touches_in_batches() {
 // In transactions of a few milliseconds each, between which other writers have their turn.
 void SqliteStore::tidy() {
   for (int round = 0; !closing_.load(std::memory_order_relaxed); ++round) {
-    {
-      Lease reader(*this);
-      if (!reader->any_misplaced(kTidyCandidates)) return;
-    }
+    if (!Lease(*this).reader()->any_misplaced(kTidyCandidates)) return;
     SqliteTransaction transaction(*this);
     // Nothing: another was faster, or the reader sees a damaged page that the writer read before.
     if (transaction.tidy(kTidyCandidates, round >= kTidyRoundsUntilDoubt) == 0) return;
@@ -93,6 +90,16 @@ bool SqliteStore::maintain() {
     return true;
   } catch (const std::exception &error) {
     logger_.defer(kWarning, "work in the background failed and will be tried again: ", error.what());
+    return false;
+  }
+}
+
+bool SqliteStore::release_snapshots() {
+  try {
+    NoFork no_fork;
+    readers_->release_snapshots();
+    return true;
+  } catch (const std::bad_alloc &) {
     return false;
   }
 }
@@ -136,12 +143,12 @@ void SqliteStore::sync_wal() const {
 
 // At the end of a commit, under the writer lock.
 void SqliteStore::after_commit(bool wants_maintenance) noexcept {
-  if (wants_maintenance) maintenance_->request(false);
+  if (wants_maintenance) maintenance_->request(kUpkeep, false);
   int pages = wal_pages_.load(std::memory_order_relaxed);
   if (pages < checkpointed_pages_) checkpointed_pages_ = 0;  // the WAL has been begun anew
   if (pages_since_checkpoint() < kCheckpointPages) return;
   if (pages < kUrgentCheckpointPages) {
-    maintenance_->request(true);
+    maintenance_->request(kUpkeep, true);
     return;
   }
   try {
@@ -152,8 +159,9 @@ void SqliteStore::after_commit(bool wants_maintenance) noexcept {
   }
 }
 
-// Under the writer lock.
+// Under the writer lock. The snapshots that readers here keep would only be in the way; those of other processes end soon.
 void SqliteStore::checkpoint() {
+  if (readers_) readers_->release_snapshots();
   bool urgent = wal_pages_.load(std::memory_order_relaxed) >= kUrgentCheckpointPages;
   if (urgent) sqlite3_busy_timeout(connection_->handle(), kPatienceWithReadersMilliseconds);
   int pages = 0;

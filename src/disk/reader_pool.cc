@@ -1,0 +1,107 @@
+#include "disk/reader_pool.h"
+
+#include <exception>
+#include <new>
+#include <utility>
+
+namespace dbc {
+
+void ReaderPool::Entry::end_snapshot() {
+  if (!keeps) return;
+  keeps = false;
+  reader->end();
+}
+
+ReaderPool::ReaderPool(std::function<std::unique_ptr<Connection>()> connect, std::function<bool()> request_release)
+    : connect_(std::move(connect)), request_release_(std::move(request_release)) {}
+
+ReaderPool::Loan::Loan(ReaderPool &pool) : pool_(pool), exceptions_(std::uncaught_exceptions()) {
+  {
+    std::lock_guard lock(pool_.mutex_);
+    if (!pool_.free_.empty()) {
+      entry_ = std::move(pool_.free_.back());
+      pool_.free_.pop_back();
+      return;
+    }
+  }
+  entry_.connection = pool_.connect_();
+  entry_.reader = std::make_unique<Reader>(*entry_.connection);
+}
+
+ReaderPool::Loan::~Loan() {
+  try {
+    if (std::uncaught_exceptions() > exceptions_) entry_.end_snapshot();
+    give_back();
+  } catch (const std::exception &) {
+    // The next reader makes a connection anew.
+  }
+}
+
+void ReaderPool::Loan::give_back() {
+  if (entry_.keeps && entry_.round != pool_.round_.load()) entry_.end_snapshot();
+  std::unique_lock lock(pool_.mutex_);
+  // Once more, since release_snapshots() counts under the mutex and then ends what it finds here.
+  if (entry_.keeps && entry_.round != pool_.round_.load()) {
+    lock.unlock();
+    entry_.end_snapshot();
+    lock.lock();
+  }
+  pool_.free_.push_back(std::move(entry_));
+}
+
+Reader *ReaderPool::Loan::reader() {
+  entry_.end_snapshot();
+  return entry_.reader.get();
+}
+
+Reader *ReaderPool::Loan::latest() {
+  Reader *reader = entry_.reader.get();
+  if (!pool_.request_release_) return reader;
+  if (!entry_.index.found() && !entry_.index.find(entry_.connection->handle())) return reader;
+  // Before the snapshot is taken: what is committed in between only makes it look older than it is.
+  WalIndex::Header now = entry_.index.header();
+  bool same = now == entry_.last;
+  entry_.last = now;
+  if (entry_.keeps) {
+    if (same && entry_.round == pool_.round_.load()) return reader;
+    entry_.end_snapshot();
+  }
+  if (!same) return reader;
+  // Before the request, else the one that answers it might be over already.
+  entry_.round = pool_.round_.load();
+  if (!pool_.release_requested_.exchange(true) && !pool_.request_release_()) {
+    pool_.release_requested_.store(false);
+    return reader;
+  }
+  reader->begin();
+  entry_.keeps = true;
+  return reader;
+}
+
+void ReaderPool::release_snapshots() {
+  release_requested_.store(false);
+  std::vector<Entry> ended;
+  {
+    std::lock_guard lock(mutex_);
+    round_.fetch_add(1);
+    ended.swap(free_);
+  }
+  for (Entry &entry : ended) {
+    try {
+      entry.end_snapshot();
+    } catch (const std::exception &) {
+      entry = {};  // closed
+    }
+  }
+  std::lock_guard lock(mutex_);
+  for (Entry &entry : ended) {
+    if (!entry.connection) continue;
+    try {
+      free_.push_back(std::move(entry));
+    } catch (const std::bad_alloc &) {
+      return;  // the others are closed
+    }
+  }
+}
+
+}  // namespace dbc

@@ -1,0 +1,30 @@
+#include "disk/wal_index.h"
+
+namespace dbc {
+namespace {
+
+constexpr int kFirstBlockBytes = 32768;
+constexpr uint32_t kIndexVersion = 3007000;
+
+}  // namespace
+
+bool WalIndex::find(sqlite3 *connection) {
+  sqlite3_file *file = nullptr;
+  if (sqlite3_file_control(connection, "main", SQLITE_FCNTL_FILE_POINTER, &file) != SQLITE_OK) return false;
+  if (!file || !file->pMethods || file->pMethods->iVersion < 2 || !file->pMethods->xShmMap) return false;
+  volatile void *block = nullptr;
+  // Mapped already by the connection's first read; never made longer from here.
+  if (file->pMethods->xShmMap(file, 0, kFirstBlockBytes, 0, &block) != SQLITE_OK || !block) return false;
+  const auto *header = static_cast<const uint64_t *>(const_cast<const void *>(block));
+  if (static_cast<uint32_t>(__atomic_load_n(header, __ATOMIC_ACQUIRE)) != kIndexVersion) return false;
+  header_ = header;
+  return true;
+}
+
+WalIndex::Header WalIndex::header() const {
+  Header copy;
+  for (std::size_t i = 0; i < copy.size(); ++i) copy[i] = __atomic_load_n(header_ + i, __ATOMIC_ACQUIRE);
+  return copy;
+}
+
+}  // namespace dbc
