@@ -67,8 +67,9 @@ Reader *ReaderPool::Loan::latest() {
     entry_.end_snapshot();
   }
   if (!same) return reader;
-  // Before the request, else the one that answers it might be over already.
+  // Before the rest: a release that comes later, or has come while this was lent, finds another round.
   entry_.round = pool_.round_.load();
+  if (pool_.pauses_.load() > 0) return reader;
   if (!pool_.release_requested_.exchange(true) && !pool_.request_release_()) {
     pool_.release_requested_.store(false);
     return reader;
@@ -76,6 +77,16 @@ Reader *ReaderPool::Loan::latest() {
   reader->begin();
   entry_.keeps = true;
   return reader;
+}
+
+ReaderPool::NoSnapshots::NoSnapshots(ReaderPool &pool) : pool_(pool) {
+  pool_.pauses_.fetch_add(1);
+  try {
+    pool_.release_snapshots();
+  } catch (...) {
+    pool_.pauses_.fetch_sub(1);
+    throw;
+  }
 }
 
 void ReaderPool::release_snapshots() {

@@ -66,6 +66,17 @@ class ReaderPool {
 
   // Ends all snapshots that are kept, those of connections that are lent when they come back.
   void release_snapshots();
+  // The same, and while it lives none is kept.
+  class NoSnapshots {
+   public:
+    explicit NoSnapshots(ReaderPool &pool);
+    ~NoSnapshots() { pool_.pauses_.fetch_sub(1); }
+    NoSnapshots(const NoSnapshots &) = delete;
+    NoSnapshots &operator=(const NoSnapshots &) = delete;
+
+   private:
+    ReaderPool &pool_;
+  };
   // Closes all connections. None may be lent.
   void clear() { free_.clear(); }
 
@@ -74,6 +85,7 @@ class ReaderPool {
   const std::function<bool()> request_release_;
   std::atomic<bool> release_requested_{false};
   std::atomic<uint64_t> round_{0};  // counts release_snapshots()
+  std::atomic<int> pauses_{0};      // how many NoSnapshots there are
   std::mutex mutex_;                // guards free_; a leaf
   std::vector<Entry> free_;
 };

@@ -80,9 +80,15 @@ void SqliteStore::flush() {
   save_totals();
 }
 
-// On the maintenance thread, so a failure is told in the log, by the next call.
+// On the maintenance thread, so a failure is told in the log, by the next call. While it waits for the writer lock nobody ends the
+// snapshots of readers here, and who holds the lock may be waiting for just that.
 bool SqliteStore::maintain() {
   try {
+    std::optional<ReaderPool::NoSnapshots> no_snapshots;
+    if (readers_) {
+      NoFork no_fork;
+      no_snapshots.emplace(*readers_);
+    }
     write_touches_in_batches();
     tidy();
     save_totals();
@@ -161,7 +167,8 @@ void SqliteStore::after_commit(bool wants_maintenance) noexcept {
 
 // Under the writer lock. The snapshots that readers here keep would only be in the way; those of other processes end soon.
 void SqliteStore::checkpoint() {
-  if (readers_) readers_->release_snapshots();
+  std::optional<ReaderPool::NoSnapshots> no_snapshots;
+  if (readers_) no_snapshots.emplace(*readers_);
   bool urgent = wal_pages_.load(std::memory_order_relaxed) >= kUrgentCheckpointPages;
   if (urgent) sqlite3_busy_timeout(connection_->handle(), kPatienceWithReadersMilliseconds);
   int pages = 0;

@@ -128,6 +128,23 @@ TEST_F(ReaderPoolTest, ASnapshotInConstantUseIsTakenAnew) {
   EXPECT_TRUE(wal_is_free());
 }
 
+TEST_F(ReaderPoolTest, DuringACheckpointNoSnapshotIsKept) {
+  commit();
+  for (int i = 0; i < 4; ++i) look();
+  {
+    ReaderPool::Loan loan(pool_);
+    loan.latest()->totals();
+    ReaderPool::NoSnapshots pause(pool_);
+    loan.latest()->totals();
+    EXPECT_FALSE(keeps(loan));
+    for (int i = 0; i < 4; ++i) look();
+    EXPECT_FALSE(keeps());
+    EXPECT_TRUE(wal_is_free());
+  }
+  for (int i = 0; i < 4; ++i) look();
+  EXPECT_TRUE(keeps());
+}
+
 TEST_F(ReaderPoolTest, WithoutAReleaseNoSnapshotIsKept) {
   will_come_ = false;
   for (int i = 0; i < 5; ++i) look();
