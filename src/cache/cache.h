@@ -186,6 +186,8 @@ class Cache {
   static std::vector<Key> keys_of(const std::vector<DiskEviction> &evicted);
   void erase_from_memory(std::span<const Key> keys, std::vector<ItemRef> *left) noexcept;
   void erase_version_from_memory(const Key &key, uint64_t version, std::vector<ItemRef> *left) noexcept;
+  Transaction::Written put_on_disk(Transaction &transaction, const NewItem &item, bool text, double time,
+                                   uint64_t reserved, std::vector<DiskEviction> *evicted) const;
   void evict_from_disk(Transaction &transaction, std::vector<DiskEviction> *evicted) const;
   void tell_disk_evictions(std::span<const DiskEviction> evicted, LogScope &log);
   void check_memory(bool repairing, CheckReport *report);

@@ -83,7 +83,10 @@ void Cache::commit_puts(std::span<PutRequest *const> requests) {
     request->fresh.clear();  // of an attempt that failed
     request->fresh.reserve(request->items.size());
     for (const NewItem &item : request->items) {
-      Transaction::Written written = transaction->put(item.key, item.value, request->text, request->time);
+      // Of a batch, only what is in the file with all of it decides who goes.
+      Transaction::Written written =
+          request->items.size() > 1 ? transaction->put(item.key, item.value, request->text, request->time)
+                                    : put_on_disk(*transaction, item, request->text, request->time, 0, &evicted);
       Item::Fields fields;
       fields.version = written.version;
       fields.id = written.id;
@@ -190,8 +193,8 @@ void Cache::commit_buffered(const std::vector<WriteBuffer::Entry> &entries) {
   for (const WriteBuffer::Entry &entry : entries) {
     // With what gets have made of the timestamp since.
     times.push_back(entry.item->timestamp.load());
-    written.push_back(transaction->put(entry.item->as_key(), entry.whole->value(), entry.item->text(), times.back(),
-                                       entry.item->version()));
+    written.push_back(put_on_disk(*transaction, {entry.item->as_key(), entry.whole->value()}, entry.item->text(),
+                                  times.back(), entry.item->version(), &evicted));
     evict_from_disk(*transaction, &evicted);
   }
   std::vector<Key> evicted_keys = keys_of(evicted);
@@ -229,14 +232,30 @@ void Cache::commit_buffered(const std::vector<WriteBuffer::Entry> &entries) {
   log.postpone();
 }
 
+// One item, after which evict_from_disk() is to follow; its first victim may go here.
+Transaction::Written Cache::put_on_disk(Transaction &transaction, const NewItem &item, bool text, double time,
+                                        uint64_t reserved, std::vector<DiskEviction> *evicted) const {
+  Totals totals = transaction.totals();
+  bool too_many = totals.items >= options_.max_disk_items;
+  bool full = too_many || totals.bytes + item.value.size() > options_.max_disk_size_bytes;
+  std::optional<Removed> victim;
+  Transaction::Written written =
+      transaction.put(item.key, item.value, text, time, reserved, full ? &victim : nullptr);
+  if (victim) evicted->push_back({std::move(*victim), too_many ? Limit::kCount : Limit::kSize});
+  return written;
+}
+
 void Cache::evict_from_disk(Transaction &transaction, std::vector<DiskEviction> *evicted) const {
-  for (Totals totals = transaction.totals();; totals = transaction.totals()) {
+  Totals totals = transaction.totals();
+  for (;; totals = transaction.totals()) {
     bool too_many = totals.items > options_.max_disk_items;
-    if (!too_many && totals.bytes <= options_.max_disk_size_bytes) return;
+    if (!too_many && totals.bytes <= options_.max_disk_size_bytes) break;
     std::optional<Removed> victim = transaction.evict_oldest();
-    if (!victim) return;
+    if (!victim) break;
     evicted->push_back({std::move(*victim), too_many ? Limit::kCount : Limit::kSize});
   }
+  store_->expect_evictions(totals.items >= options_.max_disk_items - options_.max_disk_items / 8 ||
+                           totals.bytes >= options_.max_disk_size_bytes - options_.max_disk_size_bytes / 8);
 }
 
 // After the commit.

@@ -65,6 +65,7 @@ class SqliteStore final : public Store {
   Totals totals() override;
   uint64_t reserve_version() noexcept override { return versions_->fetch_add(1) + 1; }
   bool can_reserve() const override { return shared_ || in_memory(); }
+  void expect_evictions(bool expected) noexcept override;
   void touched(Item &item, bool backward) noexcept override;
   void left_memory(Item &item) noexcept override;
   void flush() override;
@@ -164,6 +165,7 @@ class SqliteStore final : public Store {
   std::atomic<int> wal_pages_{0};           // in the WAL after the last commit
   std::atomic<int> checkpointed_pages_{0};  // of them, how many the last checkpoint has seen; written under lock_
   std::atomic<bool> closing_{false};
+  std::atomic<bool> evictions_expected_{false};
   std::unique_ptr<Maintenance> maintenance_;
 };
 

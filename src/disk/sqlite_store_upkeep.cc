@@ -37,6 +37,13 @@ constexpr int kTidyRoundsUntilDoubt = 64;
 
 std::unique_ptr<Transaction> SqliteStore::begin() { return std::make_unique<SqliteTransaction>(*this); }
 
+// Keeping candidates in order is work for nothing while none is evicted.
+void SqliteStore::expect_evictions(bool expected) noexcept {
+  if (evictions_expected_.load(std::memory_order_relaxed) == expected) return;
+  evictions_expected_.store(expected);
+  if (expected) maintenance_->request(kUpkeep, false);
+}
+
 void SqliteStore::left_memory(Item &item) noexcept try { touches_.forget_value(item); } catch (const std::bad_alloc &) {
   // The bytes stay until the touch is written.
 }
@@ -64,6 +71,7 @@ void SqliteStore::write_touches_in_batches() {
 
 // In transactions of a few milliseconds each, between which other writers have their turn.
 void SqliteStore::tidy() {
+  if (!evictions_expected_.load()) return;
   for (int round = 0; !closing_.load(std::memory_order_relaxed); ++round) {
     if (!Lease(*this).reader()->any_misplaced(kTidyCandidates)) return;
     SqliteTransaction transaction(*this);

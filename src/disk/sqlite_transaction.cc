@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <thread>
+#include <tuple>
 #include <unordered_set>
 #include <utility>
 
@@ -209,7 +210,7 @@ uint64_t SqliteTransaction::new_version() {
 }
 
 Transaction::Written SqliteTransaction::put(const Key &key, std::string_view value, bool text, double timestamp,
-                                            uint64_t reserved) {
+                                            uint64_t reserved, std::optional<Removed> *in_exchange) {
   changed_.push_back(key.hash);
   SchemaTotals &schema = totals_of(store_.schema_id_);
   std::optional<Row> row = find(key);
@@ -246,8 +247,14 @@ Transaction::Written SqliteTransaction::put(const Key &key, std::string_view val
     row->version = version;
     if (timestamp < row->recorded) record(*row, key.text, timestamp);
   } else {
-    run_with_fields(writer_.insert_item.bind(1, key.text));
-    id = sqlite3_last_insert_rowid(store_.connection_->handle());
+    id = in_exchange ? take_place_of_oldest(key, timestamp, version, in_exchange) : 0;
+    if (id != 0) {
+      // Its row is overwritten: one page, where taking a row out and putting one in elsewhere changes several.
+      run_with_fields(writer_.replace_item.bind(1, id).bind(9, key.text));
+    } else {
+      run_with_fields(writer_.insert_item.bind(1, key.text));
+      id = sqlite3_last_insert_rowid(store_.connection_->handle());
+    }
     writer_.insert_order.bind(1, timestamp).bind(2, key.text).bind(3, id).run();
   }
   schema.totals.items += 1;
@@ -275,6 +282,32 @@ bool SqliteTransaction::erase_if_expired(const Key &key, double now, double ttl)
 }
 
 std::optional<Removed> SqliteTransaction::evict_oldest() {
+  std::optional<Victim> victim = find_oldest();
+  if (!victim) return std::nullopt;
+  changed_.push_back(victim->removed.hash);
+  erase_row(victim->row, victim->removed.key);
+  return std::move(victim->removed);
+}
+
+// Takes out everything of the item that would be evicted after a new one of that key and time, but for its row, and returns the
+// row's id; 0 if that would be the new one itself.
+int64_t SqliteTransaction::take_place_of_oldest(const Key &key, double timestamp, uint64_t version,
+                                                std::optional<Removed> *removed) {
+  std::optional<Victim> victim = find_oldest();
+  if (!victim) return 0;
+  const Row &row = victim->row;
+  if (std::tie(timestamp, key.text) < std::tuple(row.recorded, std::string_view(victim->removed.key))) return 0;
+  if (version <= row.version) return 0;  // the versions of a row grow
+  changed_.push_back(victim->removed.hash);
+  SchemaTotals &schema = totals_of(row.schema_id);
+  writer_.erase_usage.bind(1, row.id).run();
+  writer_.erase_order.bind(1, row.recorded).bind(2, victim->removed.key).run();
+  subtract(&schema.totals, row);
+  *removed = std::move(victim->removed);
+  return row.id;
+}
+
+std::optional<SqliteTransaction::Victim> SqliteTransaction::find_oldest() {
   if (store_.touches_.any_backward()) write_touches(SIZE_MAX);
   std::unordered_set<int64_t> moved_on;  // by what the file says
   while (true) {
@@ -303,9 +336,7 @@ std::optional<Removed> SqliteTransaction::evict_oldest() {
     }
     victim.hash = key.hash;
     victim.version = row.version;
-    changed_.push_back(key.hash);
-    erase_row(row, victim.key);
-    return victim;
+    return Victim{row, std::move(victim)};
   }
 }
 

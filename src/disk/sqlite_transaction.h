@@ -19,7 +19,8 @@ class SqliteTransaction final : public Transaction {
   explicit SqliteTransaction(SqliteStore &store);
   ~SqliteTransaction() override;
 
-  Written put(const Key &key, std::string_view value, bool text, double timestamp, uint64_t reserved) override;
+  Written put(const Key &key, std::string_view value, bool text, double timestamp, uint64_t reserved,
+              std::optional<Removed> *in_exchange) override;
   bool erase(const Key &key, uint64_t version) override;
   bool erase_if_expired(const Key &key, double now, double ttl) override;
   std::optional<Removed> evict_oldest() override;
@@ -54,12 +55,18 @@ class SqliteTransaction final : public Transaction {
     double timestamp;
     double recorded;
   };
+  struct Victim {
+    Row row;
+    Removed removed;
+  };
 
   static Row row_of(const Statement &statement);
   std::optional<Row> find(const Key &key);
   static void subtract(Totals *totals, const Row &row);
   [[noreturn]] void fail_for_endless_order() const;
   void erase_row(const Row &row, std::string_view key);
+  std::optional<Victim> find_oldest();
+  int64_t take_place_of_oldest(const Key &key, double timestamp, uint64_t version, std::optional<Removed> *removed);
   void record(const Row &row, std::string_view key, double timestamp);
   SchemaTotals &totals_of(int64_t schema_id);
   uint64_t new_version();

@@ -73,8 +73,11 @@ class Transaction {
   virtual ~Transaction() = default;
 
   // Stores an item. `value` is borrowed for the call. `reserved`: a version from Store::reserve_version(), which the item gets
-  // unless the key has a later one by now; 0: a new one.
-  virtual Written put(const Key &key, std::string_view value, bool text, double timestamp, uint64_t reserved = 0) = 0;
+  // unless the key has a later one by now; 0: a new one. `in_exchange`: not null if the limits will not hold with one item
+  // more. Then if the key is new, and evict_oldest() would take out another item after it, that one may make room for it
+  // here, which is cheaper, and is returned there.
+  virtual Written put(const Key &key, std::string_view value, bool text, double timestamp, uint64_t reserved = 0,
+                      std::optional<Removed> *in_exchange = nullptr) = 0;
   // Takes a key's item out; with `version` not 0 only if it has that one. Says whether it did.
   virtual bool erase(const Key &key, uint64_t version = 0) = 0;
   // As erase, but only if the item is past its time to live at `now`.
@@ -126,6 +129,9 @@ class Store {
   virtual uint64_t reserve_version() noexcept = 0;
   // Can versions be reserved in one order with those who use the same store elsewhere?
   virtual bool can_reserve() const = 0;
+
+  // Are evictions to be expected soon? If so, the store prepares for them in the background.
+  virtual void expect_evictions(bool expected) noexcept = 0;
 
   // Tells that an item's timestamp has moved. `backward`: to an earlier time than before. When memory is too short to remember,
   // the store does not learn of it.

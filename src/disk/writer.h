@@ -34,6 +34,9 @@ struct Writer {
         update_item(c,
                     "UPDATE item SET timestamp = ?2, version = ?3, schema_id = ?4, size = ?5, checksum = ?6, "
                     "encoding = ?7, data = ?8 WHERE id = ?1"),
+        replace_item(c,
+                     "UPDATE item SET key = ?9, timestamp = ?2, recorded = ?2, version = ?3, schema_id = ?4, size = ?5, "
+                     "checksum = ?6, encoding = ?7, data = ?8 WHERE id = ?1"),
         erase_item(c, "DELETE FROM item WHERE id = ?1"),
         erase_usage(c, "DELETE FROM usage WHERE id = ?1"),
         erase_order(c, "DELETE FROM eviction_order WHERE recorded = ?1 AND key = ?2"),
@@ -75,7 +78,7 @@ struct Writer {
   Statement begin, commit, roll_back;
   Statement totals, save_totals, totals_are_stale, set_totals_are_stale;
   Statement count_undone, count_again, version_of, last_saved_version;
-  Statement find, insert_item, insert_order, update_item, erase_item, erase_usage, erase_order;
+  Statement find, insert_item, insert_order, update_item, replace_item, erase_item, erase_usage, erase_order;
   Statement oldest, move_order, set_usage, set_back, touch, first_touch, misplaced, expired;
   Statement erase_other_order, erase_other_usage, erase_other_items, clear_items, clear_usage, clear_order;
   Compressor compressor;

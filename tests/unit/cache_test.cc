@@ -28,8 +28,9 @@ struct Faults {
 class FaultyTransaction final : public Transaction {
  public:
   FaultyTransaction(std::unique_ptr<Transaction> real, Faults *faults) : real_(std::move(real)), faults_(faults) {}
-  Written put(const Key &key, std::string_view value, bool text, double timestamp, uint64_t reserved) override {
-    return real_->put(key, value, text, timestamp, reserved);
+  Written put(const Key &key, std::string_view value, bool text, double timestamp, uint64_t reserved,
+              std::optional<Removed> *in_exchange) override {
+    return real_->put(key, value, text, timestamp, reserved, in_exchange);
   }
   bool erase(const Key &key, uint64_t version) override { return real_->erase(key, version); }
   bool erase_if_expired(const Key &key, double now, double ttl) override {
@@ -72,6 +73,7 @@ class FaultyStore final : public Store {
   Totals totals() override { return real_->totals(); }
   uint64_t reserve_version() noexcept override { return real_->reserve_version(); }
   bool can_reserve() const override { return real_->can_reserve(); }
+  void expect_evictions(bool expected) noexcept override { real_->expect_evictions(expected); }
   void touched(Item &item, bool backward) noexcept override { real_->touched(item, backward); }
   void left_memory(Item &item) noexcept override { real_->left_memory(item); }
   void flush() override { real_->flush(); }
