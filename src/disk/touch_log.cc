@@ -142,6 +142,8 @@ std::vector<TouchLog::Pending> TouchLog::take(size_t most) {
 
 void TouchLog::done(bool written) noexcept {
   std::lock_guard lock(mutex_);
+  // Every transaction ends here, and to clear a table takes as long as it was ever large.
+  if (writing_.empty()) return;
   try {
     if (written && pins_ > 0) {
       written_.reserve(written_.size() + writing_.size());
