@@ -23,7 +23,7 @@ namespace {
 
 // "dbcfile1" in little-endian order: another byte order is another layout.
 constexpr uint64_t kMagic = 0x31656c6966636264;
-constexpr uint64_t kLayoutVersion = 3;
+constexpr uint64_t kLayoutVersion = 4;
 
 // An even step that takes a word past every value anyone may remember: words grow by 2 a write, so one that was laid
 // out anew never meets its past. Random, so that words that were lost and began at zero again differ from the last time

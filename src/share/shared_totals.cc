@@ -32,7 +32,23 @@ uint64_t checksum_of(const Words &words, uint64_t sequence) {
 
 using Words = std::array<uint64_t, std::tuple_size_v<decltype(SharedTotals::Area::Bank::words)>>;
 
+constexpr int kNumberBits = 48;  // for a commit every microsecond for years
+
 }  // namespace
+
+// Flipping a bit of the number adds or subtracts a shifted copy of the factor, whose top 16 bits are then neither all
+// zeros nor all ones: so the check number changes too.
+uint64_t SharedTotals::State::sealed() const {
+  constexpr uint64_t kFactor = 0x9E3779B97F4A7C15;
+  uint64_t number = (sequence << 1 | (in_doubt ? 1 : 0)) & ((uint64_t{1} << kNumberBits) - 1);
+  return number | number * kFactor >> kNumberBits << kNumberBits;
+}
+
+SharedTotals::State SharedTotals::State::unsealed(uint64_t stored) {
+  uint64_t number = stored & ((uint64_t{1} << kNumberBits) - 1);
+  State state{number >> 1, (number & 1) != 0};
+  return state.sealed() == stored ? state : State{};
+}
 
 bool SharedTotals::adopt_boot() {
   uint64_t boot = read_boot();
@@ -83,31 +99,32 @@ void SharedTotals::write(uint64_t sequence, const FileTotals &totals) {
 std::optional<FileTotals> SharedTotals::current() const {
   // A bank is written anew two commits after it became current, so that who reads it meanwhile must try again.
   for (int attempt = 0; attempt < 100; ++attempt) {
-    uint64_t state = area_->state.load(std::memory_order_acquire);
-    if (state >> 1 == 0) return std::nullopt;
-    std::optional<FileTotals> totals = read(state >> 1);
+    uint64_t sequence = load().sequence;
+    if (sequence == 0) return std::nullopt;
+    std::optional<FileTotals> totals = read(sequence);
     std::atomic_thread_fence(std::memory_order_acquire);
-    if (totals || area_->state.load(std::memory_order_relaxed) >> 1 == state >> 1) return totals;
+    if (totals || load().sequence == sequence) return totals;
   }
   return std::nullopt;
 }
 
-std::optional<FileTotals> SharedTotals::prepared() const { return read(sequence() + 1); }
+std::optional<FileTotals> SharedTotals::prepared() const { return read(load().sequence + 1); }
 
 void SharedTotals::prepare(const FileTotals &totals) {
-  uint64_t current = sequence();  // 0: unknown so far, and so it stays if the commit does not happen
+  uint64_t current = load().sequence;  // 0: unknown so far, and so it stays if the commit does not happen
   write(current + 1, totals);
-  area_->state.store(current << 1 | 1);
+  store({current, true});
 }
 
 void SharedTotals::settle(bool committed) {
-  if (in_doubt()) area_->state.store((sequence() + (committed ? 1 : 0)) << 1);
+  State state = load();
+  if (state.in_doubt) store({state.sequence + (committed ? 1 : 0), false});
 }
 
 void SharedTotals::set(const FileTotals &totals) {
-  uint64_t next = sequence() + 1;
+  uint64_t next = load().sequence + 1;
   write(next, totals);
-  area_->state.store(next << 1);
+  store({next, false});
 }
 
 }  // namespace dbc

@@ -45,8 +45,19 @@ class SharedTotals {
       std::atomic<uint64_t> checksum;
     };
     std::atomic<uint64_t> boot;   // which boot of the machine wrote this
-    std::atomic<uint64_t> state;  // the sequence number of the current bank, times two; plus one while another is prepared
+    // The sequence number of the current bank, times two; plus one while another is prepared. A wrong one would make the
+    // counts of another time the present ones, so it is sealed: see State.
+    std::atomic<uint64_t> state;
     std::array<Bank, 2> banks;  // the one with an even and the one with an odd sequence number
+  };
+
+  struct State {
+    uint64_t sequence = 0;  // 0: nothing is known
+    bool in_doubt = false;
+    // As it is stored, with a check number above 48 bits, which no change of a single bit leaves right. What is not sealed
+    // is damaged, and then nothing is known. (All zeros are sealed.)
+    uint64_t sealed() const;
+    static State unsealed(uint64_t stored);
   };
 
   explicit SharedTotals(Area *area) : area_(area) {}
@@ -59,7 +70,7 @@ class SharedTotals {
   std::optional<FileTotals> current() const;
   // Another number after every change of the counts; the commit that brings it falls in a time of doubt.
   uint64_t moment() const { return area_->state.load(); }
-  bool in_doubt() const { return (area_->state.load() & 1) != 0; }
+  bool in_doubt() const { return load().in_doubt; }
 
   // In doubt: what the commit was to make true; nothing when that is damaged.
   std::optional<FileTotals> prepared() const;
@@ -72,7 +83,8 @@ class SharedTotals {
  private:
   std::optional<FileTotals> read(uint64_t sequence) const;
   void write(uint64_t sequence, const FileTotals &totals);
-  uint64_t sequence() const { return area_->state.load() >> 1; }
+  State load() const { return State::unsealed(area_->state.load()); }
+  void store(const State &state) { area_->state.store(state.sealed()); }
 
   Area *const area_;
 };
