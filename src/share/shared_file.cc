@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <chrono>
+#include <cstddef>
 #include <filesystem>
 #include <random>
 #include <system_error>
@@ -55,10 +56,33 @@ struct SharedFile::Layout {
   }
 };
 
+// Releases that share a file must agree on what lies where; that they agree on what it means is for shared_layout_test.
+constexpr void SharedFile::check_layout_version() {
+  using Area = SharedTotals::Area;
+  using Bank = Area::Bank;
+  static_assert(kLayoutVersion == 4 && sizeof(Layout) == 4096 + 131072 * 8 && offsetof(Layout, magic) == 0 &&
+                    offsetof(Layout, layout_version) == 8 && offsetof(Layout, word_count) == 16 &&
+                    offsetof(Layout, database_id) == 24 && offsetof(Layout, incarnation) == 32 &&
+                    offsetof(Layout, damaged_database) == 40 && offsetof(Layout, queue) == 64 &&
+                    offsetof(Layout, totals) == 128 && offsetof(Layout, versions) == 448 &&
+                    offsetof(Layout, words) == 4096,
+                "the layout of the shared file has changed: raise kLayoutVersion, then write here what it is now");
+  static_assert(kLayoutVersion == 4 && sizeof(WriterQueue) == 12 && offsetof(WriterQueue, arrived) == 0 &&
+                    offsetof(WriterQueue, served) == 4 && offsetof(WriterQueue, event) == 8,
+                "the queue in the shared file has changed: raise kLayoutVersion, then write here what it is now");
+  static_assert(kLayoutVersion == 4 && sizeof(Area) == 320 && offsetof(Area, boot) == 0 && offsetof(Area, state) == 8 &&
+                    offsetof(Area, banks) == 16 && sizeof(Bank) == 152 && offsetof(Bank, words) == 0 &&
+                    offsetof(Bank, sequence) == 136 && offsetof(Bank, checksum) == 144,
+                "the totals in the shared file have changed: raise kLayoutVersion, then write here what they are now");
+  static_assert(kLayoutVersion == 4 && LockByte::kWriter == LockByte{0} && LockByte::kLayout == LockByte{1} &&
+                    LockByte::kInUse == LockByte{2},
+                "the locks on the shared file have changed: raise kLayoutVersion, then write here what they are now");
+}
+
 SharedFile::SharedFile(const std::string &path, unsigned mode) : path_(path) {
   static_assert(std::atomic<uint64_t>::is_always_lock_free, "processes share these");
   static_assert(sizeof(std::atomic<uint64_t>) == sizeof(uint64_t));
-  static_assert(sizeof(Layout) == 4096 + Generations::kMemory * sizeof(uint64_t));
+  check_layout_version();
   if (const char *name = network_file_system(std::filesystem::path(path).parent_path().string())) {
     throw NoSharedFile("'" + path + "' would be on a file system of the kind " + name + ", which other machines may share");
   }

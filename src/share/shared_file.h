@@ -66,6 +66,7 @@ class SharedFile {
  private:
   struct Layout;
 
+  static constexpr void check_layout_version();
   void open_file(unsigned mode);
   uint64_t check_size() const;
   void reserve(uint64_t size) const;

@@ -1,0 +1,77 @@
+// The format of the file, as every other release reads and writes it.
+#include "disk/format.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "base/hash.h"
+#include "disk/compression.h"
+#include "disk/connection.h"
+
+namespace dbc {
+namespace {
+
+constexpr const char *kWhatToDo =
+    "the format of the file has changed, and verify_format() refuses tables that are not these, word for word: raise "
+    "kFormatVersion in src/disk/format.h, migrate files of the format before (migrate_format), then write it here anew";
+
+// In the order of their names.
+constexpr const char *kFormat2 = R"sql(
+CREATE VIEW cache(key, value, timestamp, schema_version, size) AS
+  SELECT item.key, item.data,
+    CASE usage.version WHEN item.version THEN usage.timestamp ELSE item.timestamp END, schema_version.version, item.size
+  FROM item LEFT JOIN usage ON usage.id = item.id JOIN schema_version ON schema_version.id = item.schema_id;
+CREATE TABLE eviction_order(
+  recorded REAL NOT NULL,
+  key TEXT NOT NULL,
+  id INTEGER NOT NULL,
+  PRIMARY KEY(recorded, key)) WITHOUT ROWID;
+CREATE TABLE item(
+  id INTEGER PRIMARY KEY,
+  key TEXT NOT NULL UNIQUE,
+  timestamp REAL NOT NULL,
+  recorded REAL NOT NULL,
+  version INTEGER NOT NULL,
+  schema_id INTEGER NOT NULL,
+  size INTEGER NOT NULL,
+  checksum INTEGER NOT NULL,
+  encoding INTEGER NOT NULL,
+  data NOT NULL);
+CREATE TABLE meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE schema_version(
+  id INTEGER PRIMARY KEY,
+  version TEXT NOT NULL UNIQUE,
+  items INTEGER NOT NULL DEFAULT 0,
+  bytes INTEGER NOT NULL DEFAULT 0,
+  last_version INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE usage(
+  id INTEGER PRIMARY KEY,
+  version INTEGER NOT NULL,
+  timestamp REAL NOT NULL,
+  recorded REAL NOT NULL);
+)sql";
+
+TEST(Format, OfVersion2) {
+  Connection connection(":memory:", SQLITE_OPEN_READWRITE);
+  create_format(connection, true);
+  std::string text = "\n";
+  Statement tables(connection, "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name");
+  while (tables.step()) text += std::string(tables.bytes(0)) + ";\n";
+  EXPECT_EQ(text, kFormat2) << kWhatToDo;
+  EXPECT_EQ(connection.query_integer("PRAGMA application_id"), 0x64626331);
+  EXPECT_EQ(connection.query_integer("PRAGMA user_version"), 2) << kWhatToDo;
+  Statement meta(connection, "SELECT group_concat(name) FROM meta");
+  EXPECT_TRUE(meta.step() && meta.bytes(0) == "database_id,first_version") << kWhatToDo;
+}
+
+// The hash that seeds checksums and makes them, and how values are stored.
+TEST(Format, OfTheValuesOfVersion2) {
+  EXPECT_EQ(hash_bytes("value", hash_bytes("key")), 0xb19fcf792e11118eu) << kWhatToDo;
+  EXPECT_EQ(static_cast<int>(Encoding::kAsGiven), 0) << kWhatToDo;
+  EXPECT_EQ(static_cast<int>(Encoding::kZstdText), 1) << kWhatToDo;
+  EXPECT_EQ(static_cast<int>(Encoding::kZstdBytes), 2) << kWhatToDo;
+}
+
+}  // namespace
+}  // namespace dbc
