@@ -123,19 +123,30 @@ Marks read_marks_with_journal(const std::string &path) {
   return read_marks(connection);
 }
 
+using Header = std::array<unsigned char, 32>;
+
+// Without a lock, and whatever it holds; zeros when the file has less. Through SQLite: closing another descriptor of the file
+// would take the locks of this process away.
+Header read_header(const std::string &path) {
+  Connection connection(uri(path, "immutable=1"), SQLITE_OPEN_READONLY | SQLITE_OPEN_URI);
+  sqlite3_file *file = nullptr;
+  sqlite3_file_control(connection.handle(), "main", SQLITE_FCNTL_FILE_POINTER, &file);
+  Header header{};
+  int result = SQLITE_IOERR_SHORT_READ;
+  if (file && file->pMethods) result = file->pMethods->xRead(file, header.data(), static_cast<int>(header.size()), 0);
+  if (result == SQLITE_IOERR_SHORT_READ) return {};
+  if (result != SQLITE_OK) throw Error(Status::kIo, "db_path " + path + ": the first page could not be read");
+  return header;
+}
+
+bool is_in_wal_mode(const std::string &path) { return read_header(path)[19] == 2; }
+
 // Is the file shorter than its header says? That is only wrong when there is no WAL that holds the rest, and no journal that
 // somebody writes it under. In this order: what was written after the header was read is in the size, or still under way.
 bool cut_short(const std::string &path) {
-  Connection connection(uri(path, "immutable=1"), SQLITE_OPEN_READONLY | SQLITE_OPEN_URI);
-  connection.query_integer("PRAGMA schema_version");  // makes SQLite read the first page
-  sqlite3_file *file = nullptr;
-  sqlite3_file_control(connection.handle(), "main", SQLITE_FCNTL_FILE_POINTER, &file);
-  std::array<unsigned char, 32> header{};
-  if (!file || !file->pMethods) return true;
-  int result = file->pMethods->xRead(file, header.data(), static_cast<int>(header.size()), 0);
-  if (result == SQLITE_IOERR_SHORT_READ) return true;
-  if (result != SQLITE_OK) throw Error(Status::kIo, "db_path " + path + ": the first page could not be read");
+  Header header = read_header(path);
   int64_t page_size = header[16] << 8 | header[17];
+  if (page_size == 0) return true;
   if (page_size == 1) page_size = 65536;
   int64_t pages = int64_t{header[28]} << 24 | header[29] << 16 | header[30] << 8 | header[31];
   if (is_there(path + "-wal") || is_there(path + "-journal")) return false;
@@ -143,20 +154,27 @@ bool cut_short(const std::string &path) {
   return stat(path.c_str(), &status) == 0 && status.st_size < page_size * pages;
 }
 
+// False when nothing is there.
+bool is_regular_file(const std::string &path, struct stat *status) {
+  while (stat(path.c_str(), status) != 0) {
+    struct stat link;
+    if (errno != ENOENT) throw Error(Status::kIo, "db_path " + path + ": " + std::strerror(errno));
+    if (lstat(path.c_str(), &link) != 0) return false;
+    if (S_ISLNK(link.st_mode)) {
+      throw Error(Status::kIo, "db_path " + path + " is a symbolic link to nothing; create its target or remove it");
+    }
+    // Somebody has created it in between.
+  }
+  if (S_ISDIR(status->st_mode)) throw Error(Status::kIo, "db_path " + path + " is a directory; give the path of a file");
+  if (!S_ISREG(status->st_mode)) throw Error(Status::kIo, "db_path " + path + " is not a regular file");
+  return true;
+}
+
 }  // namespace
 
 FileKind inspect_file(const std::string &path) {
   struct stat status;
-  if (stat(path.c_str(), &status) != 0) {
-    if (errno == ENOENT && lstat(path.c_str(), &status) == 0) {
-      throw Error(Status::kIo, "db_path " + path + " is a symbolic link to nothing; create its target or remove it");
-    }
-    if (errno == ENOENT) return FileKind::kFresh;
-    throw Error(Status::kIo, "db_path " + path + ": " + std::strerror(errno));
-  }
-  if (S_ISDIR(status.st_mode)) throw Error(Status::kIo, "db_path " + path + " is a directory; give the path of a file");
-  if (!S_ISREG(status.st_mode)) throw Error(Status::kIo, "db_path " + path + " is not a regular file");
-  if (status.st_size == 0) return FileKind::kFresh;
+  if (!is_regular_file(path, &status) || status.st_size == 0) return FileKind::kFresh;
 
   Marks marks{};
   try {
@@ -165,19 +183,23 @@ FileKind inspect_file(const std::string &path) {
     try {
       // immutable: no locks, no -shm, nothing left behind.
       marks = read_marks(uri(path, "immutable=1"));
+      whole = marks.application_id != kApplicationId || !cut_short(path);
     } catch (const Error &error) {
       if (error.status() != Status::kCorrupt) throw;
       whole = false;
     }
     has_wal = has_wal || is_there(path + "-wal");
-    // Without its WAL a database whose tables are still there looks empty, and one whose checkpoint was cut off by a crash
-    // looks damaged.
     bool has_journal = is_there(path + "-journal");
-    if (!whole && !has_wal && !has_journal) return FileKind::kDamaged;
-    if (!whole || (marks.tables == 0 && has_wal)) {
+    if (has_wal && (!whole || marks.tables == 0)) {
+      // Without its WAL a database whose tables are still there looks empty, and one whose checkpoint was cut off by a
+      // crash looks damaged.
       marks = has_journal ? read_marks_with_journal(path) : read_marks(uri(path, "mode=ro"));
+    } else if (!whole) {
+      if (!has_journal && is_in_wal_mode(path)) return FileKind::kDamaged;
+      // So looks a commit in rollback journal mode too, one that was cut off, or is under way, or was just now.
+      marks = read_marks_with_journal(path);
+      if (cut_short(path)) return FileKind::kDamaged;
     }
-    if (whole && marks.application_id == kApplicationId && cut_short(path)) return FileKind::kDamaged;
   } catch (const Error &error) {
     if (error.status() == Status::kCorrupt) return FileKind::kDamaged;
     throw;

@@ -1,13 +1,18 @@
 // The format of the file, as every other release reads and writes it.
 #include "disk/format.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <atomic>
 #include <string>
+#include <thread>
 
 #include "base/hash.h"
 #include "disk/compression.h"
 #include "disk/connection.h"
+#include "processes.h"
 
 namespace dbc {
 namespace {
@@ -71,6 +76,45 @@ TEST(Format, OfTheValuesOfVersion2) {
   EXPECT_EQ(static_cast<int>(Encoding::kAsGiven), 0) << kWhatToDo;
   EXPECT_EQ(static_cast<int>(Encoding::kZstdText), 1) << kWhatToDo;
   EXPECT_EQ(static_cast<int>(Encoding::kZstdBytes), 2) << kWhatToDo;
+}
+
+// Another process may be about to create the file, at any moment.
+TEST(InspectFile, AFileThatAppearsMeanwhileIsFresh) {
+  testing::TemporaryDirectory directory;
+  const std::string path = directory / "cache.db";
+  std::atomic<bool> done{false};
+  std::thread creator([&] {
+    while (!done.load()) {
+      close(open(path.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600));
+      unlink(path.c_str());
+    }
+  });
+  for (int i = 0; i < 20'000 && !HasFailure(); ++i) EXPECT_NO_THROW(EXPECT_EQ(inspect_file(path), FileKind::kFresh));
+  done.store(true);
+  creator.join();
+}
+
+// Where nothing is shared, nobody waits for a writer lock before looking: a commit under way is no damage.
+TEST(InspectFile, AFileThatIsWrittenMeanwhileIsNotDamaged) {
+  testing::TemporaryDirectory directory;
+  constexpr int kFiles = 300;
+  auto path_of = [&](int number) { return directory.path() + "/cache" + std::to_string(number) + ".db"; };
+  testing::Child child([&] {
+    for (int i = 0; i < kFiles; ++i) {
+      close(open(path_of(i).c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600));
+      Connection connection(path_of(i), SQLITE_OPEN_READWRITE);
+      sqlite3_busy_timeout(connection.handle(), 60'000);
+      connection.execute("PRAGMA synchronous=OFF");
+      create_format(connection, true);
+    }
+    return 0;
+  });
+  for (int i = 0; i < kFiles; ++i) {
+    FileKind kind = FileKind::kFresh;
+    while (kind == FileKind::kFresh) kind = inspect_file(path_of(i));
+    ASSERT_EQ(kind, FileKind::kCache) << "file " << i;
+  }
+  EXPECT_EQ(child.wait(), 0);
 }
 
 }  // namespace
