@@ -289,6 +289,26 @@ void migrate_format(Connection &connection) {
   connection.execute("PRAGMA wal_checkpoint(TRUNCATE)");
 }
 
+void enter_wal_mode(Connection &connection, int busy_timeout_milliseconds) {
+  constexpr const char *kEnter = "PRAGMA journal_mode=WAL";
+  sqlite3_busy_timeout(connection.handle(), 0);
+  bool busy = false;
+  try {
+    connection.execute(kEnter);
+  } catch (const Error &error) {
+    if (error.status() != Status::kBusy) throw;
+    busy = true;
+  }
+  sqlite3_busy_timeout(connection.handle(), busy_timeout_milliseconds);
+  if (!busy) return;
+  // The index of a WAL is there while the database is used in WAL mode, and is removed before the header says anything else.
+  if (is_there(connection.name() + "-shm")) {
+    throw Error(Status::kCorrupt, "db_path " + connection.name() +
+                                      " is damaged: others use it with a WAL, and its header does not say so");
+  }
+  connection.execute(kEnter);
+}
+
 std::string move_aside(const std::string &path) {
   std::time_t now = std::time(nullptr);
   std::tm parts;

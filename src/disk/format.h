@@ -35,6 +35,11 @@ void migrate_format(Connection &connection);
 // would use: an index that somebody else made. (Triggers and views are switched off.)
 void verify_format(Connection &connection);
 
+// Puts a database that is in another journal mode into WAL mode, once those who use it in that mode leave a moment,
+// within the busy timeout, which the connection has afterwards. Those who use it in WAL mode, though its header does not
+// say so, never leave one: Error(kCorrupt).
+void enter_wal_mode(Connection &connection, int busy_timeout_milliseconds);
+
 // Moves a damaged database, with its WAL, out of the way; returns the new name `<path>.corrupt-<time>`.
 std::string move_aside(const std::string &path);
 

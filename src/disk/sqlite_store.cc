@@ -217,7 +217,7 @@ void SqliteStore::choose_journal() {
   if (shared_) {
     // Those who were without it have changed the counts since. First, in case that this process is killed in between.
     SharedTotals(shared_->totals()).forget();
-    connection_->execute("PRAGMA journal_mode=WAL");
+    enter_wal_mode(*connection_, busy_timeout_milliseconds());
     return;
   }
   sqlite3_busy_timeout(connection_->handle(), 0);  // they may well stay

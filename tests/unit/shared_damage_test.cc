@@ -1,0 +1,117 @@
+// A database that is damaged while handles use it, such that its header speaks of another journal mode: who opens it
+// then must not wait for those who have it open.
+#include <dbc.h>
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <filesystem>
+#include <string>
+
+#include "processes.h"
+
+namespace dbc {
+namespace {
+
+constexpr double kBusyTimeout = 8;
+
+enum class Damage { kOtherJournalMode, kOtherJournalModeAndNoWal, kNoHeader, kEmpty };
+
+std::string name_of(const ::testing::TestParamInfo<Damage> &damage) {
+  constexpr const char *kNames[] = {"OtherJournalMode", "OtherJournalModeAndNoWal", "NoHeader", "Empty"};
+  return kNames[static_cast<int>(damage.param)];
+}
+
+class DamageInUse : public ::testing::TestWithParam<Damage> {
+ protected:
+  ~DamageInUse() override {
+    dbc_free(first_);
+    dbc_free(second_);
+  }
+
+  dbc_cache *open_cache(dbc_on_corrupt on_corrupt = DBC_ON_CORRUPT_RESTART) {
+    dbc_options *options = dbc_options_new();
+    dbc_options_set_double(options, DBC_BUSY_TIMEOUT_SECONDS, kBusyTimeout);
+    dbc_options_set_u64(options, DBC_ON_CORRUPT, on_corrupt);
+    dbc_cache *cache = nullptr;
+    status_ = dbc_open(path_.c_str(), "1", options, &cache);
+    dbc_options_free(options);
+    return cache;
+  }
+  static dbc_status put(dbc_cache *cache, const std::string &key, const std::string &value) {
+    return dbc_put(cache, key.data(), key.size(), value.data(), value.size(), 0, nullptr, nullptr);
+  }
+  static std::string get(dbc_cache *cache, const std::string &key) {
+    dbc_value *value = nullptr;
+    dbc_status status = dbc_get(cache, key.data(), key.size(), nullptr, &value);
+    if (status != DBC_OK) return dbc_status_name(status);
+    std::string text(static_cast<const char *>(dbc_value_data(value)), dbc_value_size(value));
+    dbc_value_release(value);
+    return text;
+  }
+
+  // From another process: closing a descriptor of the file here would take SQLite's locks away.
+  void damage() {
+    testing::Child child([&] {
+      int file = open(path_.c_str(), O_RDWR);
+      if (GetParam() == Damage::kEmpty) return ftruncate(file, 0);
+      if (GetParam() == Damage::kNoHeader) return pwrite(file, std::string(100, 0).data(), 100, 0) == 100 ? 0 : 1;
+      if (GetParam() == Damage::kOtherJournalModeAndNoWal) unlink((path_ + "-wal").c_str());
+      return pwrite(file, "\1\1", 2, 18) == 2 ? 0 : 1;
+    });
+    ASSERT_EQ(child.wait(), 0);
+  }
+
+  size_t moved_aside() const {
+    size_t count = 0;
+    for (const auto &entry : std::filesystem::directory_iterator(directory_.path())) {
+      std::string name = entry.path().filename();
+      if (name.find(".corrupt-") != name.npos && name.find("-wal") == name.npos) ++count;
+    }
+    return count;
+  }
+
+  testing::TemporaryDirectory directory_;
+  const std::string path_ = directory_ / "cache.db";
+  dbc_status status_ = DBC_OK;
+  dbc_cache *first_ = open_cache(), *second_ = open_cache();
+};
+
+TEST_P(DamageInUse, NobodyWaitsForThoseWhoHaveItOpen) {
+  ASSERT_EQ(put(first_, "a", "1"), DBC_OK);
+  ASSERT_EQ(get(second_, "a"), "1");
+  damage();
+  auto began = std::chrono::steady_clock::now();
+  dbc_cache *third = open_cache();
+  ASSERT_NE(third, nullptr) << dbc_last_error();
+  for (dbc_cache *cache : {first_, second_, third}) {
+    EXPECT_EQ(put(cache, "b", "2"), DBC_OK) << dbc_last_error();
+  }
+  EXPECT_EQ(put(first_, "b", "3"), DBC_OK) << dbc_last_error();
+  for (dbc_cache *cache : {first_, second_, third}) EXPECT_EQ(get(cache, "b"), "3");
+  dbc_free(third);
+  EXPECT_LE(moved_aside(), 1u);
+  EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::duration<double>(kBusyTimeout / 2));
+}
+
+TEST_P(DamageInUse, WhoWantsAnErrorGetsItAtOnce) {
+  ASSERT_EQ(put(first_, "a", "1"), DBC_OK);
+  damage();
+  auto began = std::chrono::steady_clock::now();
+  dbc_cache *third = open_cache(DBC_ON_CORRUPT_FAIL);
+  if (!third) {
+    EXPECT_EQ(status_, DBC_CORRUPT) << dbc_last_error();
+    EXPECT_EQ(moved_aside(), 0u);
+  }
+  dbc_free(third);
+  EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::duration<double>(kBusyTimeout / 2));
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, DamageInUse,
+                         ::testing::Values(Damage::kOtherJournalMode, Damage::kOtherJournalModeAndNoWal,
+                                           Damage::kNoHeader, Damage::kEmpty),
+                         name_of);
+
+}  // namespace
+}  // namespace dbc
