@@ -232,6 +232,22 @@ def go(build, reports):
     yield test("core from source", source, "-tags", "dbc_source", "-skip", "TestCases|Leave", ".")
 
 
+def without_zstd(build, reports):
+    """The build for machines without zstd, which nothing else compiles; unoptimized, so that it takes little time."""
+    folder = ROOT / "build" / "without-zstd"
+    meson = ROOT / "build" / "venv" / "bin" / "meson"  # there only when the system's is too old
+    meson = meson if meson.exists() else "meson"
+    script = (
+        'test -f "$0/build.ninja" || "$1" setup "$0" "$2" -Dzstd=disabled -Doptimization=0 -Ddebug=false || exit\n'
+        'folder=$0; shift 2; ninja -C "$folder" --quiet "$@"'
+    )
+    targets = ["tests/unit/compression_test", "tests/unit/compressed_store_test"]
+    targets += ["tests/api/compression_test", "tests/api/options_test"]
+    yield Run("meson setup -Dzstd=disabled, ninja", ["sh", "-c", script, folder, meson, ROOT, *targets], None)
+    for target in targets:
+        yield Run(target, [folder / target], None)
+
+
 def steps(build, reports):
     yield Run("every step has a test", [sys.executable, ROOT / "tests" / "tools" / "steps.py"], None)
 
@@ -254,6 +270,7 @@ SUITES = [
     Suite("corrupt", "C++", cpp("tests/corrupt"), gtest, native=True, live=False),
     Suite("api", "C", programs("tests/api", ".c"), tap, native=True, live=False),
     Suite("cases", "C", cases, tap, native=True, live=False),
+    Suite("without zstd", "C", without_zstd, plain, native=False, live=False),
     Suite("example", "C", hello, plain, native=True, live=False),
     Suite("abi", "C", pytest("tests/abi"), junit, native=False, live=True),
     Suite("python", "Python", pytest("tests/python"), junit, native=False, live=True),
