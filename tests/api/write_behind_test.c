@@ -205,6 +205,8 @@ TEST(it_works_in_memory) {
   dbc_free(cache);
 }
 
+#ifndef __SANITIZE_THREAD__  // see processes_test.c
+
 // A child has nothing of its parent's buffer; both go on.
 TEST(fork_with_a_full_buffer) {
   dbc_cache *cache = open_with(PATH, "1.0.0", behind(100, 3600));
@@ -222,3 +224,5 @@ TEST(fork_with_a_full_buffer) {
   CHECK(dbc_flush(cache) == DBC_OK && count_of(cache) == 2);
   dbc_free(cache);
 }
+
+#endif
