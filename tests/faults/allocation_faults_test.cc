@@ -14,7 +14,13 @@ namespace {
 
 const Fault kNoMemory = {"allocation", Call::kAllocate};
 
-class AllocationFaults : public ::testing::TestWithParam<Limits> {
+struct Setting {
+  const char *name;
+  Limits limits;
+  dbc_compression compression = DBC_COMPRESSION_NONE;
+};
+
+class AllocationFaults : public ::testing::TestWithParam<Setting> {
  protected:
   static void SetUpTestSuite() {
     install_fault_allocator();
@@ -29,7 +35,8 @@ TEST_P(AllocationFaults, EveryAllocationMayFail) {
     folder.clear();
     int64_t blocks = live_blocks(), bytes = live_sqlite_bytes();
     {
-      Script script({folder.path(), kNoMemory, k, lasting, DBC_DURABILITY_NORMAL, GetParam()});
+      const Setting &setting = GetParam();
+      Script script({folder.path(), kNoMemory, k, lasting, DBC_DURABILITY_NORMAL, setting.limits, setting.compression});
       try {
         script.run();
       } catch (const model::Mismatch &mismatch) {
@@ -56,10 +63,16 @@ TEST_P(AllocationFaults, EveryAllocationMayFail) {
               static_cast<unsigned long long>(runs), static_cast<unsigned long long>(failures));
 }
 
-INSTANTIATE_TEST_SUITE_P(Limits, AllocationFaults, ::testing::Values(Limits::kDiskOnly, Limits::kMemoryOnly),
-                         [](const auto &limits) {
-                           return limits.param == Limits::kDiskOnly ? "WithoutMemoryTier" : "WithoutDiskEviction";
-                         });
+const Setting kSettings[] = {
+    {"WithoutMemoryTier", Limits::kDiskOnly},
+    {"WithoutDiskEviction", Limits::kMemoryOnly},
+#ifdef DBC_WITH_ZSTD
+    {"WithCompression", Limits::kDiskOnly, DBC_COMPRESSION_ZSTD},
+#endif
+};
+
+INSTANTIATE_TEST_SUITE_P(Settings, AllocationFaults, ::testing::ValuesIn(kSettings),
+                         [](const auto &setting) { return setting.param.name; });
 
 }  // namespace
 }  // namespace dbc::faults

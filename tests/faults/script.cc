@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "../model/random_run.h"
+#include "disk/compression.h"
 
 namespace dbc::faults {
 namespace {
@@ -297,6 +298,7 @@ void Script::open(Side &side, const std::string &name, const std::string &schema
   dbc_options_set_double(options, DBC_TOUCH_DELAY_SECONDS, s.touch_delay_seconds);
   dbc_options_set_double(options, DBC_BUSY_TIMEOUT_SECONDS, 0.002);
   dbc_options_set_u64(options, DBC_DURABILITY, plan_.durability);
+  dbc_options_set_u64(options, DBC_COMPRESSION, plan_.compression);
   auto log = [](void *script, int level, const char *message, size_t size) {
     Spared spared;
     if (level >= DBC_LOG_WARNING) static_cast<Script *>(script)->warnings_.emplace_back(message, size);
@@ -590,11 +592,17 @@ std::string run_query(sqlite3 *database, const char *sql) {
   return text;
 }
 
+std::string decompressed(const std::string &frame, uint64_t size) {
+  std::string value(size, '?');
+  bool sound = may_hold(frame, size) && Decompressor().decompress(frame, value.data(), size);
+  return sound ? value : "(a value that cannot be decompressed)";
+}
+
 std::vector<model::Row> read_items(sqlite3 *database) {
   std::vector<model::Row> rows;
   sqlite3_stmt *query = nullptr;
   sqlite3_prepare_v2(database,
-                     "SELECT key, item.version, size, cache.timestamp, data "
+                     "SELECT key, item.version, size, cache.timestamp, data, encoding "
                      "FROM item JOIN cache USING (key, size) ORDER BY key",
                      -1, &query, nullptr);
   while (sqlite3_step(query) == SQLITE_ROW) {
@@ -602,8 +610,11 @@ std::vector<model::Row> read_items(sqlite3 *database) {
       const void *data = sqlite3_column_blob(query, column);
       return std::string(static_cast<const char *>(data), static_cast<size_t>(sqlite3_column_bytes(query, column)));
     };
-    rows.push_back({bytes(0), static_cast<uint64_t>(sqlite3_column_int64(query, 1)),
-                    static_cast<uint64_t>(sqlite3_column_int64(query, 2)), sqlite3_column_double(query, 3), bytes(4)});
+    uint64_t size = static_cast<uint64_t>(sqlite3_column_int64(query, 2));
+    std::string value = bytes(4);
+    if (sqlite3_column_int(query, 5) != 0) value = decompressed(value, size);
+    rows.push_back({bytes(0), static_cast<uint64_t>(sqlite3_column_int64(query, 1)), size,
+                    sqlite3_column_double(query, 3), value});
   }
   sqlite3_finalize(query);
   return rows;
@@ -615,7 +626,7 @@ void forget_times(std::vector<model::Row> *rows) {
 
 }  // namespace
 
-std::vector<model::Row> Script::read_sound_file(const std::string &name) const {
+std::vector<model::Row> Script::read_sound_file(const std::string &name) {
   sqlite3 *database = nullptr;
   int result = sqlite3_open_v2(path(name).c_str(), &database, SQLITE_OPEN_READWRITE, "unix");
   sqlite3_db_config(database, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
@@ -626,9 +637,10 @@ std::vector<model::Row> Script::read_sound_file(const std::string &name) const {
       "((SELECT total(items) FROM schema_version) = (SELECT count(*) FROM item) AND "
       "(SELECT total(bytes) FROM schema_version) = (SELECT total(size) FROM item)), "
       "(SELECT count(*) FROM eviction_order) = (SELECT count(*) FROM item), "
-      "(SELECT count(*) FROM item WHERE size <> length(data)), "
+      "(SELECT count(*) FROM item WHERE encoding = 0 AND size <> length(data)), "
       "(SELECT count(*) FROM eviction_order JOIN cache USING (key) WHERE eviction_order.recorded > cache.timestamp)");
   std::vector<model::Row> rows = read_items(database);
+  compressed_seen_ += std::stoull("0" + run_query(database, "SELECT count(*) FROM item WHERE encoding <> 0"));
   sqlite3_close(database);
   if (result != SQLITE_OK) throw Mismatch(name + " cannot be opened");
   expect_equal(std::string("ok\n"), integrity, "integrity of " + name);

@@ -28,6 +28,7 @@ struct Plan {
   bool lasting = false;
   dbc_durability durability = DBC_DURABILITY_NORMAL;
   Limits limits = Limits::kBoth;
+  dbc_compression compression = DBC_COMPRESSION_NONE;
 };
 
 class Script {
@@ -42,6 +43,8 @@ class Script {
   // Did the fault happen? If not, the run has fewer calls of that kind.
   bool fired() const { return fired_; }
   uint64_t failures() const { return failures_; }
+  // How often a look into the file found a compressed value.
+  uint64_t compressed_seen() const { return compressed_seen_; }
   // What was done, for a report.
   std::string history() const;
 
@@ -91,7 +94,7 @@ class Script {
   void take_back_removals(Side &side, const model::Disk &before, double time);
   // The file as another program sees it: sound, its counts true, its items those of the oracle.
   void check_file(const std::string &name);
-  std::vector<model::Row> read_sound_file(const std::string &name) const;
+  std::vector<model::Row> read_sound_file(const std::string &name);
   std::vector<model::Row> expected_items() const;
   void check_counts(const std::string &name, const std::vector<model::Row> &rows) const;
   void check_after_a_crash();
@@ -119,6 +122,7 @@ class Script {
   std::vector<std::string> history_;
   bool fired_ = false;
   uint64_t failures_ = 0;
+  uint64_t compressed_seen_ = 0;
 };
 
 }  // namespace dbc::faults
