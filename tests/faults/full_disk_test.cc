@@ -80,7 +80,8 @@ int fill(dbc_cache *cache) {
   return puts;
 }
 
-TEST(FullDisk, PutsAreRefusedAndWorkAgainWithRoom) {
+// On a file system of 8 MiB.
+void on_small_disk(const std::function<void(const std::string &mounted)> &body) {
   if (geteuid() != 0) {
     ASSERT_EQ(std::getenv("CI"), nullptr) << "here it must be possible to mount a small file system";
     GTEST_SKIP() << "mounting a small file system needs root";
@@ -88,11 +89,20 @@ TEST(FullDisk, PutsAreRefusedAndWorkAgainWithRoom) {
   Folder folder;
   const std::string mounted = folder.path();
   ASSERT_EQ(mount("tmpfs", mounted.c_str(), "tmpfs", 0, "size=8m"), 0);
-  in_child([&] {
+  in_child([&] { body(mounted); });
+  EXPECT_EQ(umount(mounted.c_str()), 0);
+}
+
+void make_ballast(const std::string &path, off_t size) {
+  int descriptor = open(path.c_str(), O_CREAT | O_RDWR, 0600);
+  require(posix_fallocate(descriptor, 0, size) == 0, "ballast");
+  close(descriptor);
+}
+
+TEST(FullDisk, PutsAreRefusedAndWorkAgainWithRoom) {
+  on_small_disk([](const std::string &mounted) {
     std::string ballast = mounted + "/ballast";
-    int descriptor = open(ballast.c_str(), O_CREAT | O_RDWR, 0600);
-    require(posix_fallocate(descriptor, 0, 2 << 20) == 0, "ballast");
-    close(descriptor);
+    make_ballast(ballast, 2 << 20);
     dbc_cache *cache = open_cache(mounted + "/cache.db");
     int puts = fill(cache);
     require(puts > 50, "there was room for more");
@@ -112,7 +122,39 @@ TEST(FullDisk, PutsAreRefusedAndWorkAgainWithRoom) {
     expect_there(cache = open_cache(mounted + "/cache.db"), 1);
     dbc_free(cache);
   });
-  EXPECT_EQ(umount(mounted.c_str()), 0);
+}
+
+// What docs/reliability.md says of a disk without any room, and of how little is enough.
+TEST(FullDisk, ARemovalNeedsALittleRoom) {
+  on_small_disk([](const std::string &mounted) {
+    std::string ballast = mounted + "/ballast", more = mounted + "/more";
+    make_ballast(ballast, 64 << 10);
+    make_ballast(more, 128 << 10);
+    dbc_cache *cache = open_cache(mounted + "/cache.db");
+    int puts = fill(cache);
+    int rest = open((mounted + "/rest").c_str(), O_CREAT | O_RDWR, 0600);
+    while (write(rest, kValue.data(), 512) > 0) {
+    }
+    close(rest);
+    auto remove_last = [&] {
+      std::string last = "key" + std::to_string(puts - 1);
+      dbc_status status = dbc_delete(cache, last.data(), last.size());
+      if (status == DBC_OK) --puts;
+      return status;
+    };
+    // What the put that failed has left of the WAL may be enough for some.
+    while (remove_last() == DBC_OK) require(puts > 50, "deletes without any room go on and on");
+    require(remove_last() == DBC_FULL, "a delete without any room");
+    require(dbc_clear(cache) == DBC_FULL, "a clear without any room");
+    expect_there(cache, puts);
+    unlink(ballast.c_str());
+    require(remove_last() == DBC_OK, "a delete with 64 KiB");
+    expect_there(cache, puts);
+    unlink(more.c_str());
+    require(dbc_clear(cache) == DBC_OK, "a clear with 128 KiB");
+    expect_there(cache, 0);
+    dbc_free(cache);
+  });
 }
 
 // The limit of a process on the size of its files: SIGXFSZ is the application's to ignore, as with every library that
