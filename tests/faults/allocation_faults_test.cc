@@ -40,6 +40,7 @@ TEST_P(AllocationFaults, EveryAllocationMayFail) {
       try {
         script.run();
       } catch (const model::Mismatch &mismatch) {
+        injector().disarm();  // the report needs memory
         throw model::Mismatch("allocation " + std::to_string(k) + (lasting ? " and all later ones" : "") + "\n" +
                               mismatch.what() + "\n" + script.history());
       }
