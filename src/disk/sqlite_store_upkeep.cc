@@ -24,7 +24,7 @@ constexpr int kUrgentCheckpointPages = 4 * kCheckpointPages;
 constexpr int kPatienceWithReadersMilliseconds = 100;
 
 // How many touches one transaction writes, and how many may wait before they are written ahead of time.
-constexpr size_t kTouchBatch = 4096;
+constexpr size_t kTouchBatch = 8192;
 constexpr size_t kUrgentTouches = 16384;
 
 // How many candidates for eviction are kept in order ahead of time. When N items are used evenly, 1024 uses in N cost a repair,
