@@ -6,13 +6,11 @@
 #include <string_view>
 #include <vector>
 
+#include "base/item.h"
 #include "base/key.h"
 #include "base/status.h"
 
 namespace dbc {
-
-// What SQLite can store in one value.
-inline constexpr uint64_t kMaxValueBytes = 1'000'000'000;
 
 Key check_key(const char *key, size_t key_size);
 std::string_view check_value(const void *value, size_t value_size, uint64_t max_disk_size_bytes);

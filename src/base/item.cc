@@ -1,12 +1,13 @@
 #include "base/item.h"
 
+#include <cassert>
 #include <cstdlib>
 #include <cstring>
 #include <new>
 
 namespace dbc {
 
-static_assert(sizeof(Item) <= 80, "the header is paid once per resident item");
+static_assert(sizeof(Item) <= 64, "the header is paid once per resident item");
 
 Ref<Item> Item::create(const Key &key, const Fields &fields, size_t stored_bytes) {
   void *memory = std::malloc(sizeof(Item) + stored_bytes + key.text.size());
@@ -20,10 +21,12 @@ Item::Item(const Key &key, const Fields &fields, size_t stored_bytes)
       hash_(key.hash),
       version_(fields.version),
       id_(fields.id),
-      size_(fields.size),
-      stored_bytes_(static_cast<uint32_t>(stored_bytes)),
-      key_size_(static_cast<uint16_t>(key.text.size())),
-      text_(fields.text) {
+      size_(static_cast<uint32_t>(fields.size)),
+      text_(fields.text),
+      holds_value_(stored_bytes > 0),
+      key_size_(static_cast<uint16_t>(key.text.size())) {
+  static_assert(kMaxValueBytes <= UINT32_MAX);
+  assert(fields.size <= kMaxValueBytes && (stored_bytes == 0 || stored_bytes == fields.size));
   std::memcpy(data() + stored_bytes, key.text.data(), key.text.size());
 }
 

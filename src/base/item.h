@@ -15,6 +15,9 @@
 
 namespace dbc {
 
+// What SQLite can store in one value.
+inline constexpr uint64_t kMaxValueBytes = 1'000'000'000;
+
 class Item {
  public:
   struct Fields {
@@ -35,11 +38,11 @@ class Item {
     if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy();
   }
 
-  std::string_view key() const { return {data() + stored_bytes_, key_size_}; }
+  std::string_view key() const { return {data() + stored_bytes(), key_size_}; }
   uint64_t hash() const { return hash_; }
   Key as_key() const { return Key(key(), hash_); }
   // Empty when the item holds no bytes, whatever its size.
-  std::string_view value() const { return {data(), stored_bytes_}; }
+  std::string_view value() const { return {data(), stored_bytes()}; }
   char *writable_value() { return data(); }
 
   uint64_t version() const { return version_; }
@@ -48,15 +51,24 @@ class Item {
   uint64_t size() const { return size_; }
   bool text() const { return text_; }
 
+  // Ordered so that the header, which is paid for every item in memory, is as small as it can be.
   std::atomic<double> timestamp;
   std::atomic<uint64_t> generation;
+
+ private:
+  const uint64_t hash_;
+  const uint64_t version_;
+  std::atomic<int64_t> id_;
+  const uint32_t size_;
+  std::atomic<uint32_t> references_{1};
+
+ public:
+  // Position in the memory tier's LRU heap. Guarded by the memory tier's mutex.
+  uint32_t heap_index = 0;
   // The timestamp is ahead of the file's, and the item is in the touch log.
   std::atomic<bool> touched{false};
   // The item is in the memory tier. Set and cleared under the memory tier's mutex.
   std::atomic<bool> resident{false};
-
-  // Position in the memory tier's LRU heap. Guarded by the memory tier's mutex.
-  uint32_t heap_index = 0;
 
  private:
   Item(const Key &key, const Fields &fields, size_t stored_bytes);
@@ -66,14 +78,11 @@ class Item {
   const char *data() const { return reinterpret_cast<const char *>(this + 1); }
   char *data() { return reinterpret_cast<char *>(this + 1); }
 
-  const uint64_t hash_;
-  const uint64_t version_;
-  std::atomic<int64_t> id_;
-  const uint64_t size_;
-  const uint32_t stored_bytes_;
-  std::atomic<uint32_t> references_{1};
-  const uint16_t key_size_;
+  size_t stored_bytes() const { return holds_value_ ? size_ : 0; }
+
   const bool text_;
+  const bool holds_value_;
+  const uint16_t key_size_;
 };
 
 using ItemRef = Ref<Item>;

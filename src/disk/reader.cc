@@ -36,6 +36,7 @@ Lookup Reader::state_of_row(const Statement &row, int64_t schema_id) {
   found.fields.id = row.integer(kId);
   found.fields.timestamp = found.timestamp;
   found.fields.size = row.unsigned_integer(kSize);
+  if (found.fields.size > kMaxValueBytes) found.state = Lookup::State::kDamaged;
   return found;
 }
 

@@ -167,7 +167,9 @@ void TouchLog::done(bool written) noexcept {
     }
   } catch (const std::bad_alloc &) {
   }
-  writing_.clear();
+  // New tables in place of large ones: those would be kept, and clearing one takes as long as it was ever large.
+  Map().swap(writing_);
+  if (pending_.empty()) Map().swap(pending_);
 }
 
 void TouchLog::clear() noexcept {

@@ -394,6 +394,19 @@ TEST_P(SqliteFileTest, ItemsOfAnotherSchemaAreToldApartAndErased) {
   close(*store);
 }
 
+// Also where only the state is asked for, and the value is never looked at.
+TEST_P(SqliteFileTest, ASizeThatNoValueHasIsDamage) {
+  auto store = open();
+  put(*store, "a", 1, "value");
+  for (const char *size : {"1000000001", "1 << 40", "-1"}) {
+    execute_in_file((std::string("UPDATE item SET size = ") + size).c_str());
+    for (Want want : {Want::kNothing, Want::kValue}) {
+      EXPECT_EQ(store->read(Key("a"), want, 0, Store::kExactly).state, Lookup::State::kDamaged) << size;
+    }
+  }
+  close(*store);
+}
+
 TEST_P(SqliteFileTest, ADamagedValueIsNeverGivenOut) {
   auto store = open();
   for (const char *key : {"a", "b", "c", "d"}) put(*store, key, 1, std::string("value of ") + key);
