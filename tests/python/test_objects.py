@@ -238,7 +238,7 @@ def library(monkeypatch: pytest.MonkeyPatch) -> Library:
 
 @pytest.fixture
 def table(library: Library) -> ObjectTable[Item]:
-    return ObjectTable(None)
+    return ObjectTable(ffi.NULL)
 
 
 def held(table: ObjectTable[Item]) -> dict[str, int]:

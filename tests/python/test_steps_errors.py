@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import pickle
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import diskbackedcache
 import pytest
 from diskbackedcache import CacheableModel, CacheError, DiskBackedCache
-from models import ADA, Order, User
+from models import ADA, BOB, Order, User
 from pydantic import BaseModel
 
 Open = Callable[..., DiskBackedCache[User]]
@@ -250,6 +251,22 @@ def test_step_41_str_subclasses_are_plain_keys(cache: DiskBackedCache[User]) -> 
     assert cache.get_many([Odd("k")]) == {"k": ADA}
     cache.put_many({Odd("l"): ADA})
     assert cache.get("l") is ADA
+
+
+def test_step_41_keys_are_equal_when_their_text_is(cache: DiskBackedCache[User]) -> None:
+    class AnyCase(str):
+        def __eq__(self, other: object) -> bool:
+            return isinstance(other, str) and self.lower() == other.lower()
+
+        def __hash__(self) -> int:
+            return hash(self.lower())
+
+    cache.put("k", ADA)
+    assert cache.get(AnyCase("K")) is None
+    cache.put("K", BOB)
+    assert cache.get("k") is cache.get(AnyCase("k")) is ADA
+    assert cache.get("K") is cache.get(AnyCase("K")) is BOB
+    assert cache.get(AnyCase("k"), timestamp=time.time()) is ADA
 
 
 def test_step_41_errors_are_pickled(tmp_path: Path) -> None:

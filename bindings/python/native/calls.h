@@ -6,6 +6,7 @@
  * message is dbc_last_error()'s, as always. */
 #include <math.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "dbc.h"
 
@@ -16,6 +17,25 @@ static uintptr_t dbcpy_get(dbc_cache *cache, const char *key, size_t key_size, u
                            double timestamp) {
   dbc_value *value = NULL;
   int status = dbc_get_changed(cache, key, key_size, held_version, DBCPY_TIME(timestamp), &value);
+  return status == DBC_OK ? (uintptr_t)value : (uintptr_t)status;
+}
+
+/* A get of what Python holds, as it asks for it: made once, when the object is held, since every argument of a call costs the
+ * caller tens of nanoseconds. */
+struct dbcpy_question {
+  dbc_cache *cache;
+  size_t key_size;
+  uint64_t held_version;
+  /* the key */
+};
+
+/* dbcpy_get, now, of the question in a Python bytes, which need not be aligned. */
+static uintptr_t dbcpy_ask(const char *bytes) {
+  struct dbcpy_question question;
+  memcpy(&question, bytes, sizeof question);
+  dbc_value *value = NULL;
+  int status = dbc_get_changed(question.cache, bytes + sizeof question, question.key_size, question.held_version, NULL,
+                               &value);
   return status == DBC_OK ? (uintptr_t)value : (uintptr_t)status;
 }
 

@@ -28,6 +28,7 @@ _TIERS: Final[dict[int, Literal["memory", "disk"] | None]] = {
 }
 
 # Bound here, so that the hot calls do not look them up.
+_ask: Final = lib.dbcpy_ask
 _get: Final = lib.dbcpy_get
 _put: Final = lib.dbcpy_put
 
@@ -210,29 +211,27 @@ class DiskBackedCache(Generic[ModelT]):
         decoded and brought into memory. An item that is expired, or no valid instance of the model, is removed, and it
         is a miss.
         """
-        try:
-            held = self._held.get(key)
-        except TypeError:  # cannot be hashed, so it is no str
-            held = None
+        # The way of a memory hit, with nothing on it that could be elsewhere. (A subclass of str may compare in its own way.)
+        held = self._held.get(key) if type(key) is str and timestamp is None else None
         if held is None:
-            return self._get_unheld(key, timestamp)
-        encoded, version, value = held
+            return self._get(key, timestamp)
         since = self._objects.reports  # type: ignore[union-attr]
-        answer = _get(
-            self._handle, encoded, len(encoded), version, NOW if timestamp is None else check_timestamp(timestamp)
-        )
+        answer = _ask(held[0])
         if answer == _UNCHANGED:
-            return value
-        return self._answer(exact_str(key), encoded, version, since, answer)
+            return held[2]
+        return self._answer(key, key.encode(), held[1], since, answer)
 
-    def _get_unheld(self, key: str, timestamp: float | None) -> ModelT | None:
+    def _get(self, key: str, timestamp: float | None) -> ModelT | None:
         encoded = encode_key(key)
+        key = exact_str(key)
         seconds = check_timestamp(timestamp)
+        held = self._held.get(key)
+        version = 0 if held is None else held[1]
         since = 0 if self._objects is None else self._objects.reports
-        answer = _get(self._handle, encoded, len(encoded), 0, seconds)
-        if answer == _NOT_FOUND:
-            return None
-        return self._answer(exact_str(key), encoded, 0, since, answer)
+        answer = _get(self._handle, encoded, len(encoded), version, seconds)
+        if held is not None and answer == _UNCHANGED:
+            return held[2]
+        return self._answer(key, encoded, version, since, answer)
 
     def _answer(self, key: str, encoded: bytes, held: int, since: int, answer: int) -> ModelT | None:
         """What a get returns when the library did not say that the object held is the current one."""

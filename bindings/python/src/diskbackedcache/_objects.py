@@ -20,6 +20,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
+from struct import Struct
 from typing import Any, Final, Generic
 
 from ._model import ModelT
@@ -28,11 +29,15 @@ from ._native import ffi, lib
 REMEMBERED: Final = 4096
 _REPORT_SIZE: Final = 512
 
+_QUESTION: Final = Struct("PNQ")  # dbcpy_question in native/calls.h: the handle, the key's size, the version held
+_question: Final = _QUESTION.pack
+
 
 class ObjectTable(Generic[ModelT]):
-    """Key -> (key in UTF-8, version, object), for one cache."""
+    """Key -> (question, version, object), for one cache. The question is what dbcpy_ask takes: is this version current?"""
 
     __slots__ = (
+        "_address",
         "_buffers",
         "_forgotten",
         "_forked",
@@ -48,6 +53,7 @@ class ObjectTable(Generic[ModelT]):
 
     def __init__(self, handle: Any) -> None:
         self._handle = handle
+        self._address: Final = int(ffi.cast("uintptr_t", handle))  # in questions; who asks them keeps the handle
         self._forked = False  # in a child that has not heard from the library yet
         self._buffers: list[Any] = []  # for reports; taken out while in use, so no two calls share one
         self.held: Final[dict[str, tuple[bytes, int, ModelT]]] = {}
@@ -101,7 +107,7 @@ class ObjectTable(Generic[ModelT]):
             del self.held[key]
             self._keys.pop(present[1], None)
         if since >= self._forgotten and self._recent.get(version, 0) <= since and self._older.get(version, 0) <= since:
-            self.held[key] = (encoded, version, value)
+            self.held[key] = (_question(self._address, len(encoded), version) + encoded, version, value)
             self._keys[version] = key
         return value
 
