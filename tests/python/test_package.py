@@ -64,6 +64,32 @@ def test_every_declaration_is_known() -> None:
     assert (lib.DBC_TEXT, lib.DBC_ABI_VERSION) == (1, lib.dbc_abi_version())
 
 
+BUILT_WHEN_USED = """
+from diskbackedcache import CacheableModel
+
+assert "defer_build" not in CacheableModel.model_config
+assert not CacheableModel.__pydantic_complete__  # what an import need not wait for
+
+class User(CacheableModel):
+    schema_version: str = "1"
+    score: float = 0.0
+
+assert User.__pydantic_complete__
+assert User.model_validate_json(User(score=float("inf")).model_dump_json()).score == float("inf")
+try:
+    User().score = 1.0
+    raise SystemExit("it is not frozen")
+except ValueError:
+    pass
+assert CacheableModel().model_dump_json() == "{}"
+assert CacheableModel.__pydantic_complete__
+"""
+
+
+def test_the_base_of_all_models_is_built_when_it_is_used() -> None:
+    subprocess.run([sys.executable, "-c", BUILT_WHEN_USED], check=True)
+
+
 @pytest.fixture
 def sdist(tmp_path: Path) -> Path:
     """An unpacked sdist, made from a copy of what it needs."""

@@ -16,8 +16,12 @@ class CacheableModel(BaseModel):
     """
 
     # NaN and the infinities have no place in strict JSON, but a value must come back as it was put.
-    model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants")
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants", defer_build=True)
 
+
+# Pydantic makes the validator of this one when somebody uses it, so that an import does not wait for it; those of
+# subclasses at once, as ever, unless they say so themselves.
+del CacheableModel.model_config["defer_build"]
 
 ModelT = TypeVar("ModelT", bound=CacheableModel)
 
