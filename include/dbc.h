@@ -266,6 +266,14 @@ DBC_API dbc_status dbc_get(dbc_cache *cache, const char *key, size_t key_size, c
 DBC_API dbc_status dbc_get_changed(dbc_cache *cache, const char *key, size_t key_size, uint64_t held_version,
                                    const double *timestamp, dbc_value **value);
 
+/* As much of dbc_get_changed as needs memory alone, for callers that must not wait: an event loop, a thread that holds an
+ * interpreter's lock. DBC_OK or DBC_UNCHANGED is a memory hit in every respect. DBC_NOT_FOUND says nothing about the key: nothing
+ * was counted, changed or removed, and dbc_get_changed has the answer. Waits neither for the disk nor for other processes, and
+ * never calls back (so with DBC_LOG_TRACE it answers nothing).
+ * Errors: DBC_INVALID_ARGUMENT, DBC_CLOSED. */
+DBC_API dbc_status dbc_get_from_memory(dbc_cache *cache, const char *key, size_t key_size, uint64_t held_version,
+                                       const double *timestamp, dbc_value **value);
+
 /* As dbc_get, copied into the caller's `buffer` of `capacity` bytes. `*size` becomes the value's size, `*version` (may be
  * NULL) its version. DBC_BUFFER_TOO_SMALL: nothing was copied, `*size` is what is needed and `*version` is set; it counted as a
  * get. Other errors as dbc_get. */

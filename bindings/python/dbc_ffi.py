@@ -45,7 +45,7 @@ ffi.cdef(shaped_calls((HERE / "native" / "calls.h").read_text(encoding="utf-8"))
 ffi.cdef('extern "Python" void dbcpy_log(void *context, int level, const char *message, size_t message_size);')
 ffi.set_source(
     "diskbackedcache._dbc",
-    '#include "calls.h"',
+    '#include "calls.h"\n#include "ask.h"',
     include_dirs=[str(core_directory() / "include"), str(HERE / "native")],
     # The library is inside the module; nothing of it shall be visible to others in the process.
     define_macros=[("DBC_STATIC", None)],

@@ -42,10 +42,13 @@ struct dbc_cache {
   ~dbc_cache();
 
   dbc::Session &session() {
+    dbc::Session *present = present_session();
+    return present ? *present : *replace_session();
+  }
+  // Null when another has to take its place first, which may take long.
+  dbc::Session *present_session() const {
     dbc::Session *present = session_.load(std::memory_order_acquire);
-    if (present->outdated()) [[unlikely]]
-      present = replace_session();
-    return *present;
+    return present->outdated() ? nullptr : present;
   }
   void close();
   // For sessions that take the present one's place; the caller tells that one.
@@ -89,6 +92,8 @@ inline void require_handle(const dbc_cache *cache) {
   if (cache->magic.load(std::memory_order_relaxed) != dbc_cache::kAlive) refuse("cache is not an open handle");
 }
 
+[[noreturn]] inline void refuse_closed() { throw Error(Status::kClosed, "the cache is closed"); }
+
 // Runs body(Cache &), which returns a Status, while the cache cannot be closed. When the file turns out to be damaged, it may run
 // twice.
 template <typename Body>
@@ -98,7 +103,7 @@ dbc_status call(dbc_cache *cache, Body &&body) noexcept {
     for (bool again = false;; again = true) {
       Session &session = cache->session();
       Gate::Pass pass(session.gate);
-      if (!pass.admitted()) throw Error(Status::kClosed, "the cache is closed");
+      if (!pass.admitted()) refuse_closed();
       try {
         return body(session.cache);
       } catch (const Error &error) {

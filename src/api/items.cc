@@ -39,6 +39,25 @@ dbc_status dbc_get_changed(dbc_cache *cache, const char *key, size_t key_size, u
   });
 }
 
+dbc_status dbc_get_from_memory(dbc_cache *cache, const char *key, size_t key_size, uint64_t held_version,
+                               const double *timestamp, dbc_value **value) {
+  if (value) *value = nullptr;
+  return dbc::guarded([&] {
+    dbc::require_handle(cache);
+    dbc::require(value, "value");
+    Key checked = dbc::check_key(key, key_size);
+    dbc::check_timestamp(timestamp);
+    dbc::Session *session = cache->present_session();
+    if (!session) return Status::kNotFound;
+    dbc::Gate::Pass pass(session->gate);
+    if (!pass.admitted()) dbc::refuse_closed();
+    ItemRef item;
+    Status status = session->cache.get_from_memory(checked, held_version, timestamp, &item);
+    *value = dbc::to_value(std::move(item));
+    return status;
+  });
+}
+
 dbc_status dbc_get(dbc_cache *cache, const char *key, size_t key_size, const double *timestamp, dbc_value **value) {
   return dbc_get_changed(cache, key, key_size, 0, timestamp, value);
 }

@@ -44,6 +44,8 @@ class Logger {
 
   bool enabled(int level) const { return level >= level_.load(std::memory_order_relaxed); }
   void set_level(int level);
+  // Would a call that has no more to tell than what is below `level` have nothing to deliver at all?
+  bool silent(int level) const { return !enabled(level) && !has_deferred_.load(std::memory_order_relaxed); }
 
   // For threads of the library's own, which must not call back: the line waits for the next call of a user's thread.
   void defer(int level, const char *message, const char *detail = "") noexcept;

@@ -80,6 +80,8 @@ class Cache {
   void put_many(std::span<const NewItem> items, bool text, const double *timestamp, uint64_t *versions);
   // kOk with *value, kUnchanged when the current version is `held_version`, or kNotFound.
   Status get(const Key &key, uint64_t held_version, const double *timestamp, ItemRef *value);
+  // The same where memory alone can tell, without waiting and without a log line; else kNotFound, and nothing has happened.
+  Status get_from_memory(const Key &key, uint64_t held_version, const double *timestamp, ItemRef *value);
   std::vector<Found> get_many(std::span<const Key> keys, const uint64_t *held_versions, const double *timestamp);
   bool remove(const Key &key);
   uint64_t remove_many(std::span<const Key> keys);

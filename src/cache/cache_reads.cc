@@ -152,6 +152,16 @@ Status Cache::get(const Key &key, uint64_t held_version, const double *timestamp
   return Status::kOk;
 }
 
+Status Cache::get_from_memory(const Key &key, uint64_t held_version, const double *timestamp, ItemRef *value) {
+  if (!logger_.silent(kTrace) || store_->generations().may_wait()) [[unlikely]]
+    return Status::kNotFound;
+  Found found;
+  if (ask_memory(key, held_version, time_of(timestamp), 0, true, &found) != Resident::kHit) return Status::kNotFound;
+  statistics_.add(Counter::kMemoryHits);
+  *value = std::move(found.item);
+  return found.status;
+}
+
 void Cache::promote(const Key &key, const Lookup &found, Time time, LogScope &log) {
   // Resident already, in that very state: brought in by another thread meanwhile, or kept without bytes.
   ItemRef present = memory_.find(key);

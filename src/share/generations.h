@@ -51,6 +51,9 @@ class Generations {
     return words_ ? words_[index(hash)].load(std::memory_order_seq_cst) + doubts : 1;
   }
 
+  // May word() have to wait?
+  bool may_wait() const { return watch_ != nullptr; }
+
   void prefetch(uint64_t hash) const {
     if (words_) __builtin_prefetch(&words_[index(hash)]);
   }

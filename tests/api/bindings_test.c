@@ -48,6 +48,51 @@ TEST(get_changed_touches_and_expires) {
   dbc_free(cache);
 }
 
+// As dbc_get_from_memory, with the same checks.
+static dbc_status from_memory(dbc_cache *cache, const char *key, uint64_t held, const double *time, const char *text) {
+  dbc_value *value = (dbc_value *)1;
+  dbc_status status = dbc_get_from_memory(cache, KEY(key), held, time, &value);
+  CHECK((status == DBC_OK) == (value != NULL));
+  if (value) CHECK(text && dbc_value_size(value) == strlen(text) && memcmp(dbc_value_data(value), text, strlen(text)) == 0);
+  return dbc_value_release(value), status;
+}
+
+TEST(get_from_memory_is_a_memory_hit_or_nothing_at_all) {
+  dbc_options *options = with_double(dbc_options_new(), DBC_MEMORY_TTL_SECONDS, 10);
+  dbc_cache *cache = open_with(PATH, "1.0.0", with_double(options, DBC_DISK_TTL_SECONDS, 20));
+  CHECK(from_memory(cache, "k", 0, AT(100), NULL) == DBC_NOT_FOUND);
+  uint64_t version = put_at(cache, "k", "value", AT(100));
+  CHECK(from_memory(cache, "k", version, AT(101), NULL) == DBC_UNCHANGED);
+  CHECK(from_memory(cache, "k", 0, AT(102), "value") == DBC_OK);
+  CHECK(from_memory(cache, "k", version - 1, AT(109), "value") == DBC_OK);
+  CHECK(stat_of(cache, DBC_STAT_MEMORY_HITS) == 3 && stat_of(cache, DBC_STAT_TOTAL_GETS) == 3);
+  CHECK(from_memory(cache, "k", version, AT(118), NULL) == DBC_UNCHANGED);  // the one before has touched it
+  // Too old for memory, and for the disk: both are for a get to find.
+  CHECK(from_memory(cache, "k", version, AT(129), NULL) == DBC_NOT_FOUND);
+  CHECK(from_memory(cache, "k", version, AT(139), NULL) == DBC_NOT_FOUND);
+  CHECK(stat_of(cache, DBC_STAT_TOTAL_GETS) == 4 && stat_of(cache, DBC_STAT_CURRENT_MEMORY_ITEMS) == 1);
+  CHECK(changed(cache, "k", version, AT(130), NULL) == DBC_UNCHANGED && stat_of(cache, DBC_STAT_DISK_HITS) == 1);
+  CHECK(from_memory(cache, "k", version, AT(131), NULL) == DBC_UNCHANGED);
+  CHECK(dbc_clear_memory(cache) == DBC_OK);
+  CHECK(from_memory(cache, "k", version, AT(131), NULL) == DBC_NOT_FOUND);
+  CHECK(stat_of(cache, DBC_STAT_CURRENT_MEMORY_ITEMS) == 0);
+  CHECK(stat_of(cache, DBC_STAT_TOTAL_GETS) == 6 && stat_of(cache, DBC_STAT_MISSES) == 0);
+  dbc_free(cache);
+}
+
+TEST(get_from_memory_leaves_what_others_have_changed_to_a_get) {
+  dbc_cache *cache = open_default(PATH), *other = open_default(PATH);
+  uint64_t first = put(cache, "k", "one"), second = put(other, "k", "two");
+  CHECK(from_memory(cache, "k", first, NULL, NULL) == DBC_NOT_FOUND);
+  CHECK(changed(cache, "k", first, NULL, "two") == DBC_OK);
+  CHECK(from_memory(cache, "k", second, NULL, NULL) == DBC_UNCHANGED);
+  CHECK(dbc_delete(other, KEY("k")) == DBC_OK);
+  CHECK(from_memory(cache, "k", second, NULL, NULL) == DBC_NOT_FOUND);
+  CHECK(changed(cache, "k", second, NULL, NULL) == DBC_NOT_FOUND);
+  dbc_free(other);
+  dbc_free(cache);
+}
+
 static dbc_cache *open_valueless(const char *path, uint64_t memory_items) {
   return open_with(path, "1.0.0", OPTIONS({DBC_MEMORY_VALUES, 0}, {DBC_MAX_MEMORY_ITEMS, memory_items}));
 }
@@ -59,6 +104,7 @@ TEST(without_memory_values_only_a_held_version_hits_memory) {
   CHECK(stat_of(cache, DBC_STAT_CURRENT_MEMORY_ITEMS) == 1 && stat_of(cache, DBC_STAT_MEMORY_BYTES) == 5);
   CHECK(changed(cache, "k", version, NULL, NULL) == DBC_UNCHANGED);
   CHECK(stat_of(cache, DBC_STAT_MEMORY_HITS) == 1 && stat_of(cache, DBC_STAT_DISK_HITS) == 0);
+  CHECK(from_memory(cache, "k", 0, NULL, NULL) == DBC_NOT_FOUND);
   CHECK(gets(cache, "k", "value"));
   CHECK(changed(cache, "k", 0, NULL, "value") == DBC_OK);
   CHECK(stat_of(cache, DBC_STAT_MEMORY_HITS) == 1 && stat_of(cache, DBC_STAT_DISK_HITS) == 2);

@@ -23,6 +23,12 @@ static dbc_status call_get_changed(dbc_cache *cache) {
   CHECK(value == NULL);
   return status;
 }
+static dbc_status call_get_from_memory(dbc_cache *cache) {
+  dbc_value *value = (dbc_value *)1;
+  dbc_status status = dbc_get_from_memory(cache, "k", 1, 1, NULL, &value);
+  CHECK(value == NULL);
+  return status;
+}
 static dbc_status call_get_into(dbc_cache *cache) {
   char buffer[4];
   size_t size = 7;
@@ -104,7 +110,7 @@ static const struct {
     CALL(set_log_level),  CALL(put),    CALL(get),          CALL(get_changed), CALL(get_into),      CALL(delete),
     CALL(discard),        CALL(exists), CALL(get_tier),     CALL(put_many),    CALL(get_many),      CALL(delete_many),
     CALL(empty_put_many), CALL(clear),  CALL(clear_memory), CALL(flush),       CALL(purge_expired), CALL(count),
-    CALL(total_size),     CALL(stats),  CALL(dropped),      CALL(close),
+    CALL(total_size),     CALL(stats),  CALL(dropped),      CALL(get_from_memory),                  CALL(close),
 };
 enum { kCallCount = sizeof kCalls / sizeof *kCalls };
 
@@ -151,6 +157,7 @@ TEST(out_parameters_that_must_be_there) {
   uint64_t versions[1];
   CHECK(dbc_get(cache, "k", 1, NULL, NULL) == DBC_INVALID_ARGUMENT);
   CHECK(dbc_get_changed(cache, "k", 1, 0, NULL, NULL) == DBC_INVALID_ARGUMENT);
+  CHECK(dbc_get_from_memory(cache, "k", 1, 0, NULL, NULL) == DBC_INVALID_ARGUMENT);
   CHECK(dbc_get_into(cache, "k", 1, NULL, buffer, sizeof buffer, NULL, NULL) == DBC_INVALID_ARGUMENT);
   CHECK(dbc_get_into(cache, "k", 1, NULL, NULL, 4, &count, NULL) == DBC_INVALID_ARGUMENT);
   CHECK(dbc_get_tier(cache, "k", 1, NULL, NULL) == DBC_INVALID_ARGUMENT);
@@ -222,6 +229,7 @@ TEST(timestamps_must_be_finite) {
     CHECK(refused(dbc_put(cache, "k", 1, "w", 1, 0, time, NULL), DBC_INVALID_ARGUMENT, "imestamp"));
     CHECK(refused(dbc_get(cache, "k", 1, time, &value), DBC_INVALID_ARGUMENT, "imestamp"));
     CHECK(refused(dbc_get_changed(cache, "k", 1, 1, time, &value), DBC_INVALID_ARGUMENT, "imestamp"));
+    CHECK(refused(dbc_get_from_memory(cache, "k", 1, 1, time, &value), DBC_INVALID_ARGUMENT, "imestamp"));
     CHECK(refused(dbc_get_into(cache, "k", 1, time, buffer, 4, &size, NULL), DBC_INVALID_ARGUMENT, "imestamp"));
     CHECK(refused(dbc_exists(cache, "k", 1, time), DBC_INVALID_ARGUMENT, "imestamp"));
     CHECK(refused(dbc_get_tier(cache, "k", 1, time, &tier), DBC_INVALID_ARGUMENT, "imestamp"));

@@ -19,6 +19,12 @@ static dbc_status call_get_changed(dbc_cache *cache, const char *key, size_t siz
   if (status != DBC_OK) CHECK(value == NULL);
   return dbc_value_release(value), status;
 }
+static dbc_status call_get_from_memory(dbc_cache *cache, const char *key, size_t size) {
+  dbc_value *value = (dbc_value *)1;
+  dbc_status status = dbc_get_from_memory(cache, key, size, 1, NULL, &value);
+  if (status != DBC_OK) CHECK(value == NULL);
+  return dbc_value_release(value), status;
+}
 static dbc_status call_get_into(dbc_cache *cache, const char *key, size_t size) {
   char buffer[8];
   size_t value_size = 7;
@@ -64,6 +70,7 @@ static const struct {
     {"dbc_put", call_put},
     {"dbc_get", call_get},
     {"dbc_get_changed", call_get_changed},
+    {"dbc_get_from_memory", call_get_from_memory},
     {"dbc_get_into", call_get_into},
     {"dbc_delete", call_delete},
     {"dbc_discard", call_discard},

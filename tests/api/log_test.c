@@ -99,6 +99,10 @@ TEST(step_40_other_gets_log_as_gets) {
   size_t size = 0;
   log->count = 0;
   CHECK(dbc_get_changed(cache, KEY("k"), version, NULL, &value) == DBC_UNCHANGED), LOGGED("get(key='k'): memory hit");
+  CHECK(dbc_get_from_memory(cache, KEY("k"), version, NULL, &value) == DBC_NOT_FOUND && log->count == 0);
+  CHECK(dbc_set_log_level(cache, DBC_LOG_DEBUG) == DBC_OK);
+  CHECK(dbc_get_from_memory(cache, KEY("k"), version, NULL, &value) == DBC_UNCHANGED && log->count == 0);
+  CHECK(dbc_set_log_level(cache, DBC_LOG_TRACE) == DBC_OK);
   CHECK(dbc_get_into(cache, KEY("k"), NULL, buffer, 4, &size, NULL) == DBC_OK), LOGGED("get(key='k'): memory hit");
   dbc_free(cache);
   free(log);

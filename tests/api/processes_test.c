@@ -280,6 +280,8 @@ TEST(after_fork_values_stay_readable_and_memory_caches_are_empty) {
   pid_t child = start();
   if (child == 0) {
     CHECK(dbc_value_size(value) == 5 && memcmp(dbc_value_data(value), "value", 5) == 0);
+    dbc_value *none = NULL;
+    CHECK(dbc_get_from_memory(cache, KEY("k"), 0, NULL, &none) == DBC_NOT_FOUND);
     CHECK(gets(cache, "k", NULL) && count_of(cache) == 0);
     put(cache, "k", "own");
     CHECK(gets(cache, "k", "own"));

@@ -60,6 +60,8 @@ TEST(two_unshared_handles_are_coherent) {
   for (int i = 0; i < 2; ++i)
     CHECK(gets_at(second, "a", "1", AT(4)) && gets_at(second, "b", "1", AT(5)) && gets_at(second, "c", "1", AT(6)));
   CHECK(stat_of(second, DBC_STAT_MEMORY_HITS) == 3);
+  dbc_value *value = NULL;  // whether it is current only SQLite can tell
+  CHECK(dbc_get_from_memory(second, KEY("a"), 0, AT(4), &value) == DBC_NOT_FOUND);
   CHECK(dbc_flush(second) == DBC_OK);
   put_at(first, "b", "2", AT(7));
   CHECK(gets_at(second, "b", "2", AT(8)) && gets_at(second, "c", "1", AT(9)));

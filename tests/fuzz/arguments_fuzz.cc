@@ -74,7 +74,8 @@ void call(dbc_cache *cache, Input &input) {
   const double *timestamp = input.byte() % 2 ? &time : nullptr;
   bool out = input.byte() % 8 != 0;  // else the out-parameter is null
   dbc_cache *handle = input.byte() % 32 ? cache : nullptr;
-  switch (input.byte() % 20) {
+  const int kind = input.byte() % 20;
+  switch (kind) {
     case 0:
     case 1: {
       Bytes value = any_bytes(input);
@@ -89,8 +90,8 @@ void call(dbc_cache *cache, Input &input) {
     case 2:
     case 3: {
       dbc_value *value = reinterpret_cast<dbc_value *>(1);
-      dbc_status status =
-          dbc_get_changed(handle, key.data(), key.size, any_u64(input), timestamp, out ? &value : nullptr);
+      auto get = kind == 2 ? dbc_get_changed : dbc_get_from_memory;
+      dbc_status status = get(handle, key.data(), key.size, any_u64(input), timestamp, out ? &value : nullptr);
       known(status, "get");
       if (out) require((status == DBC_OK) == (value != nullptr), "get", "a value with an error, or none without");
       if (out && value) {

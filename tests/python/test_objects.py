@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import gc
 import random
+import sqlite3
 import threading
+import time
 import weakref
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from diskbackedcache import CacheableModel, DiskBackedCache
+from diskbackedcache import _cache as cache_module
 from diskbackedcache import _objects as objects_module
 from diskbackedcache._dbc import ffi, lib
+from diskbackedcache._native import ask
 from diskbackedcache._objects import ObjectTable
 from models import Blob, User, blob
 
@@ -51,6 +56,71 @@ def test_a_hit_is_the_object_that_was_read(open_blobs: Open) -> None:
     cache.clear_memory()
     read = cache.get("a")
     assert cache.get("a") is cache.get_many(["a"])["a"] is read
+
+
+@pytest.fixture(params=["ask", "dbcpy_ask"])
+def asking(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], int]:
+    """The function of CPython's own, and cffi's, which other Pythons have."""
+    function: Callable[[bytes], int] = ask if request.param == "ask" else lib.dbcpy_ask
+    monkeypatch.setattr(cache_module, "_ask", function)
+    return function
+
+
+def test_asking_for_what_is_held(open_blobs: Open, asking: Callable[[bytes], int]) -> None:
+    cache, other = open_blobs(), open_blobs()
+    one, two = blob(40), blob(50)
+    cache.put("a", one)
+    assert cache.get("a") is one
+    assert cache.get_stats().memory_hits == cache.get_stats().total_gets == 1
+    other.put("a", two)
+    read = cache.get("a")
+    assert read == two and cache.get("a") is read
+    other.delete("a")
+    assert cache.get("a") is None
+    stats = cache.get_stats()
+    assert (stats.memory_hits, stats.disk_hits, stats.misses, stats.total_gets) == (2, 1, 1, 4)
+
+    cache.put("a", one)
+    question = table_of(cache).held["a"][0]
+    assert asking(question) == lib.DBC_UNCHANGED
+    cache.close()
+    assert asking(question) == lib.DBC_CLOSED
+    assert ffi.string(lib.dbc_last_error()) == b"the cache is closed"
+
+
+def test_asking_takes_questions_only() -> None:
+    for wrong in (None, "question", 7):
+        with pytest.raises(TypeError):
+            ask(wrong)  # type: ignore[arg-type]
+
+
+def test_other_threads_go_on_while_a_get_waits(open_blobs: Open, path: Path, asking: Callable[[bytes], int]) -> None:
+    cache = open_blobs(disk_ttl_seconds=0.01, busy_timeout_seconds=0.5)
+    cache.put("a", blob(40))
+    time.sleep(0.05)
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE")
+    stopped = threading.Event()
+    ticks: list[float] = []
+
+    def tick() -> None:
+        while not stopped.wait(0.01):
+            ticks.append(time.monotonic())
+
+    thread = threading.Thread(target=tick)
+    thread.start()
+    try:
+        assert "a" in table_of(cache).held
+        began = time.monotonic()
+        assert cache.get("a") is None  # expired; that it cannot be removed is found after the timeout
+        ended = time.monotonic()
+    finally:
+        stopped.set()
+        thread.join()
+        connection.execute("ROLLBACK")
+        connection.close()
+    assert ended - began > 0.4
+    assert len([moment for moment in ticks if began + 0.1 < moment < ended - 0.1]) >= 3
 
 
 def test_evicted_objects_are_let_go(open_blobs: Open) -> None:

@@ -120,7 +120,7 @@ def test_an_sdist_has_all_sources(sdist: Path) -> None:
         assert ours == {
             path.relative_to(sdist / "core" / folder) for path in (sdist / "core" / folder).rglob("*") if path.is_file()
         }
-    for name in ("pyproject.toml", "setup.py", "dbc_ffi.py", "native/calls.h", "src/diskbackedcache/py.typed"):
+    for name in ("pyproject.toml", "setup.py", "dbc_ffi.py", "native/ask.h", "native/calls.h", "src/diskbackedcache/py.typed"):
         assert (sdist / name).is_file()
     listed = subprocess.run(
         [sys.executable, "-B", "-c", "import dbc_ffi; print(dbc_ffi.core_directory())"],

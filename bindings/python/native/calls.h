@@ -20,8 +20,8 @@ static uintptr_t dbcpy_get(dbc_cache *cache, const char *key, size_t key_size, u
   return status == DBC_OK ? (uintptr_t)value : (uintptr_t)status;
 }
 
-/* A get of what Python holds, as it asks for it: made once, when the object is held, since every argument of a call costs the
- * caller tens of nanoseconds. */
+/* A get of what Python holds, as it asks for it: made once, when the object is held, since every argument of a call
+ * costs the caller tens of nanoseconds. */
 struct dbcpy_question {
   dbc_cache *cache;
   size_t key_size;

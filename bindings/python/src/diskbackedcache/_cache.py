@@ -13,7 +13,7 @@ from . import _logging
 from ._errors import check, check_number, error
 from ._keys import check_timestamp, encode_key, exact_str, exact_strs, key_list, pack_keys
 from ._model import Codec, ModelT, UndecodableError
-from ._native import NOW, SIZE_ARRAY, VERSION_ARRAY, as_pointer, ffi, lib
+from ._native import NOW, SIZE_ARRAY, VERSION_ARRAY, as_pointer, ask, ffi, lib
 from ._objects import ObjectTable
 from ._options import encode_path, make_options
 from ._stats import CacheStats, read_stats
@@ -28,7 +28,7 @@ _TIERS: Final[dict[int, Literal["memory", "disk"] | None]] = {
 }
 
 # Bound here, so that the hot calls do not look them up.
-_ask: Final = lib.dbcpy_ask
+_ask: Final = ask
 _get: Final = lib.dbcpy_get
 _put: Final = lib.dbcpy_put
 
@@ -69,7 +69,7 @@ class DiskBackedCache(Generic[ModelT]):
     of its last access: by it items expire, and by it the least recently used one is evicted when a limit is exceeded.
 
     All methods may be called from any number of threads at once, and any number of caches in any number of processes
-    may use one file. After fork() parent and child may both go on. The GIL is released while the library works.
+    may use one file. After fork() parent and child may both go on. The GIL is released while the library works, but for hits in memory, which are over sooner.
 
     Every method raises TypeError or ValueError for bad arguments, CacheClosedError after close(), and else subclasses
     of CacheError; after an error nothing has changed, in neither tier.
@@ -211,7 +211,8 @@ class DiskBackedCache(Generic[ModelT]):
         decoded and brought into memory. An item that is expired, or no valid instance of the model, is removed, and it
         is a miss.
         """
-        # The way of a memory hit, with nothing on it that could be elsewhere. (A subclass of str may compare in its own way.)
+        # The way of a memory hit, with nothing on it that could be elsewhere. (Subclasses of str may compare in their
+        # own way.)
         held = self._held.get(key) if type(key) is str and timestamp is None else None
         if held is None:
             return self._get(key, timestamp)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+from importlib.machinery import ExtensionFileLoader, ModuleSpec
 from typing import Any, Final
 
+from . import _dbc
 from ._dbc import ffi as ffi
 from ._dbc import lib as lib
 
@@ -26,3 +30,15 @@ def last_error() -> str:
 def as_pointer(address: int, kind: str) -> Any:
     """The C pointer that came as a number."""
     return ffi.cast(kind, address)
+
+
+def _load_ask() -> Callable[[bytes], int]:
+    """The function of native/ask.h, which is a module of its own in the file of _dbc."""
+    loader = ExtensionFileLoader("diskbackedcache._ask", _dbc.__file__)
+    module: Any = loader.create_module(ModuleSpec(loader.name, loader, origin=_dbc.__file__))
+    function: Callable[[bytes], int] = module.ask
+    return function
+
+
+# Takes a dbcpy_question, as bytes: see native/calls.h.
+ask: Final[Callable[[bytes], int]] = _load_ask() if sys.implementation.name == "cpython" else lib.dbcpy_ask

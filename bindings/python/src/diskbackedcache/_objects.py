@@ -34,7 +34,7 @@ _question: Final = _QUESTION.pack
 
 
 class ObjectTable(Generic[ModelT]):
-    """Key -> (question, version, object), for one cache. The question is what dbcpy_ask takes: is this version current?"""
+    """Key -> (question, version, object), for one cache. The question is what ask() takes: is this version current?"""
 
     __slots__ = (
         "_address",

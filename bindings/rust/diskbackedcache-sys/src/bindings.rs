@@ -240,6 +240,15 @@ unsafe extern "C" {
         timestamp: *const f64,
         value: *mut *mut dbc_value,
     ) -> dbc_status;
+    #[doc = " As much of dbc_get_changed as needs memory alone, for callers that must not wait: an event loop, a thread that holds an\n interpreter's lock. DBC_OK or DBC_UNCHANGED is a memory hit in every respect. DBC_NOT_FOUND says nothing about the key: nothing\n was counted, changed or removed, and dbc_get_changed has the answer. Waits neither for the disk nor for other processes, and\n never calls back (so with DBC_LOG_TRACE it answers nothing).\n Errors: DBC_INVALID_ARGUMENT, DBC_CLOSED."]
+    pub fn dbc_get_from_memory(
+        cache: *mut dbc_cache,
+        key: *const ::core::ffi::c_char,
+        key_size: usize,
+        held_version: u64,
+        timestamp: *const f64,
+        value: *mut *mut dbc_value,
+    ) -> dbc_status;
     #[doc = " As dbc_get, copied into the caller's `buffer` of `capacity` bytes. `*size` becomes the value's size, `*version` (may be\n NULL) its version. DBC_BUFFER_TOO_SMALL: nothing was copied, `*size` is what is needed and `*version` is set; it counted as a\n get. Other errors as dbc_get."]
     pub fn dbc_get_into(
         cache: *mut dbc_cache,
