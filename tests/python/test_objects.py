@@ -17,7 +17,7 @@ from diskbackedcache import CacheableModel, DiskBackedCache
 from diskbackedcache import _cache as cache_module
 from diskbackedcache import _objects as objects_module
 from diskbackedcache._dbc import ffi, lib
-from diskbackedcache._native import ask
+from diskbackedcache._native import NOW, ask, take, take_through_cffi
 from diskbackedcache._objects import ObjectTable
 from models import Blob, User, blob
 
@@ -92,6 +92,18 @@ def test_asking_takes_questions_only() -> None:
     for wrong in (None, "question", 7):
         with pytest.raises(TypeError):
             ask(wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("taking", [take, take_through_cffi])
+def test_taking_what_is_in_a_value(open_blobs: Open, taking: Callable[[int], tuple[int, bytes]]) -> None:
+    cache = open_blobs()
+    for size in (40, 100_000):
+        cache.put("a", blob(size))
+        version = table_of(cache).held["a"][1]
+        address = lib.dbcpy_get(cache._handle, b"a", 1, 0, NOW)
+        assert taking(address) == (version, blob(size).model_dump_json().encode())
+    with pytest.raises(TypeError):
+        taking("a")  # type: ignore[arg-type]
 
 
 def test_other_threads_go_on_while_a_get_waits(open_blobs: Open, path: Path, asking: Callable[[bytes], int]) -> None:
@@ -392,7 +404,7 @@ def test_table_overflow(table: ObjectTable[Item], library: Library) -> None:
 
 def test_table_what_is_no_longer_remembered_is_not_stored(table: ObjectTable[Item], library: Library) -> None:
     since = table.reports
-    library.dropped = list(range(100, 100 + 3 * objects_module.REMEMBERED))
+    library.dropped = list(range(100, 100 + 3 * (objects_module.REMEMBERED + 512)))
     table.let_go()
     table.store("k", b"k", 1, Item(), since)
     assert held(table) == {}

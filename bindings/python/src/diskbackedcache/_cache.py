@@ -13,7 +13,7 @@ from . import _logging
 from ._errors import check, check_number, error
 from ._keys import check_timestamp, encode_key, exact_str, exact_strs, key_list, pack_keys
 from ._model import Codec, ModelT, UndecodableError
-from ._native import NOW, SIZE_ARRAY, VERSION_ARRAY, as_pointer, ask, ffi, lib
+from ._native import NOW, SIZE_ARRAY, VERSION_ARRAY, as_pointer, ask, ffi, lib, take
 from ._objects import ObjectTable
 from ._options import encode_path, make_options
 from ._stats import CacheStats, read_stats
@@ -243,12 +243,7 @@ class DiskBackedCache(Generic[ModelT]):
             if objects is not None:
                 objects.forget(key, held)
             return None
-        pointer = as_pointer(answer, "dbc_value *")
-        try:
-            version: int = lib.dbc_value_version(pointer)
-            data: bytes = ffi.unpack(lib.dbcpy_bytes(pointer), lib.dbc_value_size(pointer))
-        finally:
-            lib.dbc_value_release(pointer)
+        version, data = take(answer)
         try:
             value = self._codec.decode(data)
         except UndecodableError as e:

@@ -32,13 +32,24 @@ def as_pointer(address: int, kind: str) -> Any:
     return ffi.cast(kind, address)
 
 
-def _load_ask() -> Callable[[bytes], int]:
-    """The function of native/ask.h, which is a module of its own in the file of _dbc."""
+def _load_ask_module() -> Any:
+    """What is in native/ask.h: a module of its own in the file of _dbc."""
     loader = ExtensionFileLoader("diskbackedcache._ask", _dbc.__file__)
-    module: Any = loader.create_module(ModuleSpec(loader.name, loader, origin=_dbc.__file__))
-    function: Callable[[bytes], int] = module.ask
-    return function
+    return loader.create_module(ModuleSpec(loader.name, loader, origin=_dbc.__file__))
 
+
+def take_through_cffi(address: int) -> tuple[int, bytes]:
+    """What is in the dbc_value that came as a number, which is released: its version and its bytes."""
+    value = as_pointer(address, "dbc_value *")
+    try:
+        return lib.dbc_value_version(value), ffi.unpack(lib.dbcpy_bytes(value), lib.dbc_value_size(value))
+    finally:
+        lib.dbc_value_release(value)
+
+
+_module: Final = _load_ask_module() if sys.implementation.name == "cpython" else None
 
 # Takes a dbcpy_question, as bytes: see native/calls.h.
-ask: Final[Callable[[bytes], int]] = _load_ask() if sys.implementation.name == "cpython" else lib.dbcpy_ask
+ask: Final[Callable[[bytes], int]] = lib.dbcpy_ask if _module is None else _module.ask
+
+take: Final[Callable[[int], tuple[int, bytes]]] = take_through_cffi if _module is None else _module.take
