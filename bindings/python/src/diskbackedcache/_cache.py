@@ -69,7 +69,8 @@ class DiskBackedCache(Generic[ModelT]):
     of its last access: by it items expire, and by it the least recently used one is evicted when a limit is exceeded.
 
     All methods may be called from any number of threads at once, and any number of caches in any number of processes
-    may use one file. After fork() parent and child may both go on. The GIL is released while the library works, but for hits in memory, which are over sooner.
+    may use one file. After fork() parent and child may both go on. The GIL is released while the library works, but not for
+    hits in memory, which are over sooner.
 
     Every method raises TypeError or ValueError for bad arguments, CacheClosedError after close(), and else subclasses
     of CacheError; after an error nothing has changed, in neither tier.
