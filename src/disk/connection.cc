@@ -143,4 +143,14 @@ void Statement::check(int result) {
   }
 }
 
+Blob::Blob(const Connection &connection, int64_t row) : connection_(connection) {
+  int result = sqlite3_blob_open(connection_.handle(), "main", "item", "data", row, 0, &handle_);
+  if (result != SQLITE_OK) connection_.fail(result, "open a value");
+}
+
+void Blob::read(char *into) const {
+  int result = sqlite3_blob_read(handle_, into, sqlite3_blob_bytes(handle_), 0);
+  if (result != SQLITE_OK) connection_.fail(result, "read a value");
+}
+
 }  // namespace dbc

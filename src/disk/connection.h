@@ -1,4 +1,4 @@
-// Connection and Statement: RAII over SQLite's handles, with failures as Error. Used by one thread at a time.
+// Connection, Statement and Blob: RAII over SQLite's handles, with failures as Error. Used by one thread at a time.
 #pragma once
 
 #include <sqlite3.h>
@@ -63,6 +63,24 @@ class Statement {
   void check(int result);
   const Connection &connection_;
   sqlite3_stmt *handle_ = nullptr;
+};
+
+// A value in a row of `item`, read straight to where it is wanted: a statement would first make a copy of it. The column must
+// hold text or a blob.
+class Blob {
+ public:
+  Blob(const Connection &connection, int64_t row);
+  ~Blob() { sqlite3_blob_close(handle_); }
+  Blob(const Blob &) = delete;
+  Blob &operator=(const Blob &) = delete;
+
+  uint64_t size() const { return static_cast<uint64_t>(sqlite3_blob_bytes(handle_)); }
+  // All of it.
+  void read(char *into) const;
+
+ private:
+  const Connection &connection_;
+  sqlite3_blob *handle_ = nullptr;
 };
 
 // Resets a statement at the end of a scope, which also ends the read transaction that a SELECT holds open.

@@ -11,14 +11,20 @@ namespace dbc {
 // Columns of all three statements; those that want the value have the rest too.
 enum Column { kId, kVersion, kTimestamp, kSchemaId, kSize, kChecksum, kEncoding, kData };
 
+// A value of more than this is not copied by the statement, but read into its item: see read_large().
+constexpr uint64_t kLarge = 32768;
+#define DBC_DATA_UNLESS_LARGE "CASE WHEN encoding <> 0 OR size <= 32768 THEN data END"
+
 Reader::Reader(Connection &connection)
-    : head_(connection, "SELECT item.id, item.version, " DBC_LAST_ACCESS
+    : connection_(connection),
+      head_(connection, "SELECT item.id, item.version, " DBC_LAST_ACCESS
                         ", schema_id, size FROM item LEFT JOIN usage ON usage.id = item.id WHERE key = ?1"),
       whole_(connection, "SELECT item.id, item.version, " DBC_LAST_ACCESS
-                         ", schema_id, size, checksum, encoding, data "
-                         "FROM item LEFT JOIN usage ON usage.id = item.id WHERE key = ?1"),
-      without_usage_(connection, "SELECT id, version, timestamp, schema_id, size, checksum, encoding, data "
-                                 "FROM item WHERE key = ?1"),
+                         ", schema_id, size, checksum, encoding, " DBC_DATA_UNLESS_LARGE
+                         " FROM item LEFT JOIN usage ON usage.id = item.id WHERE key = ?1"),
+      without_usage_(connection, "SELECT id, version, timestamp, schema_id, size, checksum, encoding, " DBC_DATA_UNLESS_LARGE
+                                 " FROM item WHERE key = ?1"),
+      type_(connection, "SELECT typeof(data) FROM item WHERE id = ?1"),
       totals_(connection, "SELECT total(items), total(bytes) FROM schema_version"),
       misplaced_(connection,
                  "SELECT 1 FROM (SELECT * FROM eviction_order ORDER BY recorded, key LIMIT ?1) o "
@@ -69,15 +75,34 @@ Lookup Reader::read_whole(Statement &statement, const Key &key, int64_t schema_i
     found.state = Lookup::State::kUnreadable;
     return found;
   }
-  found.fields.text =
-      encoding == Encoding::kAsGiven ? whole->type(kData) == SQLITE_TEXT : encoding == Encoding::kZstdText;
-  found.item = decode(whole->bytes(kData), encoding, key, found.fields);
+  if (encoding == Encoding::kAsGiven && found.fields.size > kLarge) {
+    found.item = read_large(key, &found.fields);  // of the same moment, since the statement is not over
+  } else {
+    found.fields.text =
+        encoding == Encoding::kAsGiven ? whole->type(kData) == SQLITE_TEXT : encoding == Encoding::kZstdText;
+    found.item = decode(whole->bytes(kData), encoding, key, found.fields);
+  }
   // The checksum is seeded with the key's hash, so that a value that got under another key fails it too.
   if (!found.item || hash_bytes(found.item->value(), key.hash) != whole->unsigned_integer(kChecksum)) {
     found.state = Lookup::State::kDamaged;
     found.item = {};
   }
   return found;
+}
+
+// Null when the row holds no value of the size that it says.
+ItemRef Reader::read_large(const Key &key, Item::Fields *fields) {
+  Use type(type_);
+  type->bind(1, fields->id);
+  if (!type->step()) return {};
+  std::string_view name = type->bytes(0);
+  if (name != "text" && name != "blob") return {};
+  fields->text = name == "text";
+  Blob blob(connection_, fields->id);
+  if (blob.size() != fields->size) return {};
+  ItemRef item = Item::create(key, *fields, fields->size);
+  blob.read(item->writable_value());
+  return item;
 }
 
 // Null when the bytes cannot be a value of the size that the row says.

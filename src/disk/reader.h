@@ -28,11 +28,14 @@ class Reader {
  private:
   static Lookup state_of_row(const Statement &row, int64_t schema_id);
   Lookup read_whole(Statement &statement, const Key &key, int64_t schema_id, uint64_t generation);
+  ItemRef read_large(const Key &key, Item::Fields *fields);
   ItemRef decode(std::string_view data, Encoding encoding, const Key &key, const Item::Fields &fields);
 
+  const Connection &connection_;
   Statement head_;
   Statement whole_;
   Statement without_usage_;
+  Statement type_;
   Statement totals_;
   Statement misplaced_;
   Statement begin_;

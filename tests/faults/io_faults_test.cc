@@ -68,7 +68,9 @@ TEST_P(IoFaults, EveryCallMayFail) {
 
 TEST_P(IoFaults, EveryCallMayFailWithCompression) {
   ASSERT_FALSE(run(UINT64_MAX, false, DBC_DURABILITY_NORMAL, DBC_COMPRESSION_ZSTD));
-  if (!GetParam().damages) EXPECT_GT(compressed_seen_, 0u);
+  if (!GetParam().damages) {
+    EXPECT_GT(compressed_seen_, 0u);
+  }
   uint64_t all = injector().calls(GetParam().call);
   for (bool lasting : {false, true}) {
     for (uint64_t k : chosen(all, lasting ? 3 : 2, 2)) run(k, lasting, DBC_DURABILITY_NORMAL, DBC_COMPRESSION_ZSTD);
