@@ -74,8 +74,8 @@ replay: setup
 	@ninja -C $(RELEASE) --quiet tests/model/replay_test
 	@$(RELEASE)/tests/model/replay_test --requests=5000000 --keys=1000000
 
-# The soak tests at SOAK_SCALE times their length (20), then SOAK_SECONDS (600) of workers in several languages.
-soak: setup-binding all
+# The soak tests at SOAK_SCALE times their length (20), then SOAK_SECONDS (600) of workers in C, Python, Rust and Go.
+soak: setup-binding setup-rust setup-go all
 	@$(PYTHON) tests/soak/soak.py $(RELEASE)
 
 # Rust's calls beside moka, quick_cache, foyer and redb; compiles these first. Writes build/bench/rust.json.

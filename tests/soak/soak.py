@@ -17,11 +17,13 @@ import tempfile
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
+from run_tests import GO, ROOT, RUST, go_lacks, go_settings, rust_lacks, rust_settings
+
 HERE = Path(__file__).resolve().parent
 KEYS, COUNTS_AT, KEYS_AT = 1600, 64, 512  # board.h
 NAMES = ("gets", "puts", "misses", "forks", "clears")
-C_WORKERS, PYTHON_WORKERS = 3, 2
-VETERANS = {0, C_WORKERS}  # one of each language is never killed: its memory and descriptors must not grow
+PER_LANGUAGE = 2  # the first of each is never killed: its memory and descriptors must not grow
 
 
 def long_tests(build, scale):
@@ -35,6 +37,27 @@ def long_tests(build, scale):
     return failed
 
 
+def worker_commands(build):
+    """Of each language what starts a worker, built first; without the languages that this machine has no toolchain for."""
+    commands = {"C": [build / "tests" / "soak" / "soak_worker"], "Python": [sys.executable, HERE / "soak_worker.py"]}
+
+    def compile(language, lacks, settings, folder, command, program):
+        if what := lacks:
+            print(f"   SKIPPED: workers in {language}: there is no {what}", file=sys.stderr, flush=True)
+            if os.environ.get("CI") == "true":
+                raise SystemExit(f"missing, but CI=true wants everything tested: {what}")
+            return
+        subprocess.run(command, cwd=folder, env={**os.environ, **{k: str(v) for k, v in settings.items()}}, check=True)
+        library = f"LD_LIBRARY_PATH={settings['LD_LIBRARY_PATH']}"
+        commands[language] = ["env", library, program]
+
+    cargo = ["cargo", "build", "--release", "--locked", "--quiet", "-p", "diskbackedcache", "--example", "soak"]
+    compile("Rust", rust_lacks(), rust_settings(build), RUST, cargo, ROOT / "build/cargo/release/examples/soak")
+    program = ROOT / "build" / "go" / "soak"
+    compile("Go", go_lacks(), go_settings(build), GO, ["go", "build", "-o", program, "./cmd/soak"], program)
+    return commands
+
+
 def use_of(process):
     """(descriptors, KiB of memory) of a process."""
     status = Path(f"/proc/{process}/status").read_text()
@@ -43,8 +66,10 @@ def use_of(process):
 
 
 class Mixed:
-    def __init__(self, build, folder):
-        self.build = build
+    def __init__(self, commands, folder):
+        self.languages = [language for language in commands for _ in range(PER_LANGUAGE)]  # of each worker
+        self.veterans = set(range(0, len(self.languages), PER_LANGUAGE))
+        self.commands = commands
         self.path = folder / "cache.db"
         self.board_path = folder / "board"
         self.board_path.write_bytes(bytes(8 * (KEYS_AT + 2 * KEYS)))
@@ -55,24 +80,19 @@ class Mixed:
         self.problems = []
 
     def start(self, number):
-        program = (
-            [self.build / "tests" / "soak" / "soak_worker"]
-            if number < C_WORKERS
-            else [sys.executable, HERE / "soak_worker.py"]
-        )
+        program = self.commands[self.languages[number]]
         self.workers[number] = subprocess.Popen([*program, self.path, self.board_path, str(number)])
 
     def kill_one(self):
-        number = random.choice(sorted(set(self.workers) - VETERANS))
+        number = random.choice(sorted(set(self.workers) - self.veterans))
         self.workers[number].kill()
         self.workers[number].wait()
         self.kills += 1
         self.start(number)
 
-    def totals(self):
-        return {
-            name: sum(self.board[COUNTS_AT + 8 * worker + i] for worker in self.workers) for i, name in enumerate(NAMES)
-        }
+    def totals(self, language=None):
+        workers = [n for n, its in enumerate(self.languages) if language in (None, its)]
+        return {name: sum(self.board[COUNTS_AT + 8 * n + i] for n in workers) for i, name in enumerate(NAMES)}
 
     def progress(self, passed, seconds):
         wal = self.path.with_name("cache.db-wal")
@@ -82,23 +102,23 @@ class Mixed:
         print("\r" + line if sys.stdout.isatty() else line, end="" if sys.stdout.isatty() else "\n", flush=True)
 
     def run(self, seconds):
-        print(f"== {C_WORKERS} workers in C and {PYTHON_WORKERS} in Python for {seconds:.0f} s", flush=True)
-        for number in range(C_WORKERS + PYTHON_WORKERS):
+        print(f"== {PER_LANGUAGE} workers in each of {', '.join(self.commands)} for {seconds:.0f} s", flush=True)
+        for number in range(len(self.languages)):
             self.start(number)
         began = told = time.monotonic()
-        early = None
+        early = {}
         while (passed := time.monotonic() - began) < seconds and not self.problems:
             time.sleep(random.uniform(0.2, 1.5))
             self.kill_one()
             for number, worker in self.workers.items():
                 if worker.poll() is not None:
                     self.problems.append(f"worker {number} ended with {worker.returncode}")
-            if early is None and passed > seconds / 4:
-                early = {number: use_of(self.workers[number].pid) for number in VETERANS}
+            if not early and passed > seconds / 4:
+                early = {number: use_of(self.workers[number].pid) for number in self.veterans}
             if time.monotonic() - told >= (1 if sys.stdout.isatty() else 10):
                 told = time.monotonic()
                 self.progress(passed, seconds)
-        late = {n: use_of(self.workers[n].pid) for n in VETERANS if self.workers[n].poll() is None}
+        late = {n: use_of(self.workers[n].pid) for n in self.veterans if self.workers[n].poll() is None}
         self.board[0] = 1
         for number, worker in self.workers.items():
             try:
@@ -109,9 +129,9 @@ class Mixed:
                 worker.send_signal(signal.SIGABRT)
         self.progress(time.monotonic() - began, seconds)
         print()
-        for number in late:
+        for number in early.keys() & late.keys():
             for what, before, after, allowed in zip(("descriptors", "KiB"), early[number], late[number], (8, 32 << 10)):
-                print(f"   worker {number}: {what} {before} early, {after} late")
+                print(f"   worker {number} ({self.languages[number]}): {what} {before} early, {after} late")
                 if after > before + allowed:
                     self.problems.append(f"worker {number}: {what} grew from {before} to {after}")
 
@@ -124,8 +144,9 @@ class Mixed:
             from soak_worker import Numbered
             from diskbackedcache import DiskBackedCache
             with DiskBackedCache(sys.argv[1], Numbered, busy_timeout_seconds=0, on_corrupt="fail") as cache:
+                damage = cache.check()
                 found = {key: cache.get(f"soak:{key}") for key in range(1600)}
-                print(json.dumps([cache.get_count(), cache.get_total_size(),
+                print(json.dumps([damage.problems and damage.report, cache.get_count(), cache.get_total_size(),
                                   {key: value.number for key, value in found.items() if value}]))
         """
         done = subprocess.run(
@@ -134,7 +155,9 @@ class Mixed:
         if done.returncode != 0:
             self.problems.append("the file cannot be used any more")
             return
-        items, size, found = json.loads(done.stdout)
+        damage, items, size, found = json.loads(done.stdout)
+        if damage:
+            self.problems.append(f"a check finds: {damage}")
         for key, number in found.items():
             done_before, begun = self.board[KEYS_AT + 2 * int(key) + 1], self.board[KEYS_AT + 2 * int(key)]
             if not done_before <= number <= begun or number % 8 == 0:
@@ -147,18 +170,22 @@ class Mixed:
             self.problems.append(f"the library counts {items} items and {size} bytes, there are {scan}")
         if aside := list(self.path.parent.glob("*.corrupt*")):
             self.problems.append(f"moved aside: {aside}")
-        totals = self.totals()
-        for name in NAMES:
-            if totals[name] == 0 and name != "clears":
-                self.problems.append(f"no {name}: that was no test")
+        for language in self.commands:
+            totals = self.totals(language)
+            print(f"   {language}: " + ", ".join(f"{count:,} {name}" for name, count in totals.items()))
+            for name in NAMES:
+                # Clears are rare; programs in Rust and Go must not fork.
+                if totals[name] == 0 and name != "clears" and (name != "forks" or language in ("C", "Python")):
+                    self.problems.append(f"no {name} in {language}: that was no test")
 
 
 def main():
     build = Path(sys.argv[1]).resolve()
     seconds = float(os.environ.get("SOAK_SECONDS", "600"))
+    commands = worker_commands(build)
     failed = long_tests(build, float(os.environ.get("SOAK_SCALE", "20")))
     with tempfile.TemporaryDirectory(prefix="dbc-soak-") as folder:
-        mixed = Mixed(build, Path(folder))
+        mixed = Mixed(commands, Path(folder))
         mixed.run(seconds)
         mixed.check()
     for problem in mixed.problems:

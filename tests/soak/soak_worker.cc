@@ -110,7 +110,7 @@ int work(const char *path, Board &board, size_t worker) {
     });
   };
   start([&](Random &random, uint64_t i) {
-    if (random.below(10'000) == 0) {
+    if (random.below(2000) == 0) {
       clear(cache, board, worker);
     } else {
       write_one(cache, board, worker, random);

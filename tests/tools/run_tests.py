@@ -152,26 +152,53 @@ def lacking(name, what):
     return Run(name, [sys.executable, "-c", message], None)
 
 
-def cargo(build, reports):
-    """The Rust binding: with the library that was just built, and its lowest crate also with the source compiled in."""
-    workspace = ROOT / "bindings" / "rust"
-    least = re.search(r'^rust-version = "(\d+)\.(\d+)"', (workspace / "Cargo.toml").read_text(), flags=re.MULTILINE)
+# The toolchains, which soak.py needs too: `*_lacks` says what is to be had, or None; `*_settings` are for the library
+# that was just built.
+RUST = ROOT / "bindings" / "rust"
+GO = ROOT / "bindings" / "go"
+
+
+def rust_lacks():
+    least = re.search(r'^rust-version = "(\d+)\.(\d+)"', (RUST / "Cargo.toml").read_text(), flags=re.MULTILINE)
     present = shutil.which("cargo") and subprocess.run(["cargo", "--version"], stdout=subprocess.PIPE, text=True).stdout
     version = re.match(r"cargo (\d+)\.(\d+)", present or "")
     if not version or tuple(map(int, version.groups())) < tuple(map(int, least.groups())):
-        yield lacking("cargo test", f"cargo {'.'.join(least.groups())} or later (tests/tools/setup.sh rust)")
+        return f"cargo {'.'.join(least.groups())} or later (tests/tools/setup.sh rust)"
+
+
+def rust_settings(build):
+    return {
+        "CARGO_TARGET_DIR": ROOT / "build" / "cargo",
+        "DBC_SYS": "pkg-config",
+        "PKG_CONFIG_PATH": build / "meson-uninstalled",
+        "LD_LIBRARY_PATH": build / "src",
+    }
+
+
+def go_lacks():
+    if not shutil.which("go") or subprocess.run(["go", "-C", GO, "list", "-m"], capture_output=True).returncode:
+        return "a Go as recent as bindings/go/go.mod asks for (tests/tools/setup.sh go)"
+
+
+def go_settings(build):
+    return {
+        "PKG_CONFIG_PATH": build / "meson-uninstalled",
+        "CGO_CFLAGS": f"-O2 -g -I{ROOT / 'include'}",
+        "LD_LIBRARY_PATH": build / "src",
+    }
+
+
+def cargo(build, reports):
+    """The Rust binding: with the library that was just built, and its lowest crate also with the source compiled in."""
+    if what := rust_lacks():
+        yield lacking("cargo test", what)
         return
+    compiled_in = {"CARGO_TARGET_DIR": ROOT / "build" / "cargo-source", "DBC_SYS": "source"}
 
     def run(name, command, *arguments, source=False, **variables):
-        settings = {
-            "CARGO_TARGET_DIR": ROOT / "build" / ("cargo-source" if source else "cargo"),
-            "DBC_SYS": "source" if source else "pkg-config",
-            "PKG_CONFIG_PATH": build / "meson-uninstalled",
-            "LD_LIBRARY_PATH": build / "src",
-            **variables,
-        }
+        settings = {**rust_settings(build), **(compiled_in if source else {}), **variables}
         environment = [f"{variable}={value}" for variable, value in settings.items()]
-        manifest = f"--manifest-path={workspace / 'Cargo.toml'}"
+        manifest = f"--manifest-path={RUST / 'Cargo.toml'}"
         return Run(name, ["env", *environment, "cargo", command, manifest, *arguments], None)
 
     yield run("cargo test", "test", "--locked", "--workspace", "--quiet", "--no-fail-fast")
@@ -199,15 +226,10 @@ def hello(build, reports):
 
 def go(build, reports):
     """The Go binding, with the library that was just built, and once with the core's source compiled in."""
-    module = ROOT / "bindings" / "go"
-    if not shutil.which("go") or subprocess.run(["go", "-C", module, "list", "-m"], capture_output=True).returncode:
-        yield lacking("go test", "a Go as recent as bindings/go/go.mod asks for (tests/tools/setup.sh go)")
+    if what := go_lacks():
+        yield lacking("go test", what)
         return
-    library = {
-        "PKG_CONFIG_PATH": build / "meson-uninstalled",
-        "CGO_CFLAGS": f"-O2 -g -I{ROOT / 'include'}",
-        "LD_LIBRARY_PATH": build / "src",
-    }
+    library = go_settings(build)
     # The go command does not see changes of what the package's folder does not hold.
     sources = sorted(path for folder in ("src", "include") for path in (ROOT / folder).rglob("*.*"))
     stamp = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
@@ -215,7 +237,7 @@ def go(build, reports):
 
     def command(settings, script, *arguments):
         environment = [f"{name}={value}" for name, value in settings.items()]
-        return ["env", *environment, "sh", "-c", f'cd "$0" && {script}', module, *arguments]
+        return ["env", *environment, "sh", "-c", f'cd "$0" && {script}', GO, *arguments]
 
     def test(name, settings, *arguments):
         report = reports / f"{name}.json"

@@ -4,15 +4,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"reflect"
 	"strconv"
 	"sync"
-	"sync/atomic"
-	"syscall"
-	"unsafe"
 
 	dbc "github.com/libdbc/libdbc/bindings/go"
+	"github.com/libdbc/libdbc/bindings/go/internal/board"
 )
 
 const mostProblems = 10
@@ -28,33 +25,10 @@ func recordOf(key string, n uint64) *record {
 	return made
 }
 
-// A board is a file in memory that all workers share: for each slot the last number whose put was acknowledged.
-type board []uint64
-
-func openBoard(path string, slots int) (board, error) {
-	file, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	if slots == 0 {
-		return nil, errors.New("a board without slots")
-	}
-	bytes, err := syscall.Mmap(int(file.Fd()), 0, 8*slots, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED)
-	if err != nil {
-		return nil, err
-	}
-	return unsafe.Slice((*uint64)(unsafe.Pointer(&bytes[0])), slots), nil
-}
-
-func (b board) close() error {
-	return syscall.Munmap(unsafe.Slice((*byte)(unsafe.Pointer(&b[0])), 8*len(b)))
-}
-
 // load is a writer and a reader on one cache.
 type load struct {
 	cache  *dbc.Typed[record]
-	board  board
+	board  board.Board
 	keys   []string
 	own    []int
 	rounds uint64
@@ -69,16 +43,16 @@ type load struct {
 }
 
 func startLoad(cache *dbc.Typed[record], r request) (*load, error) {
-	board, err := openBoard(r.Board, len(r.Keys))
+	numbers, err := board.Open(r.Board, len(r.Keys))
 	if err != nil {
 		return nil, err
 	}
 	for _, slot := range r.Own {
 		if slot < 0 || slot >= len(r.Keys) {
-			return nil, errors.Join(fmt.Errorf("no slot %d", slot), board.close())
+			return nil, errors.Join(fmt.Errorf("no slot %d", slot), numbers.Close())
 		}
 	}
-	l := &load{cache: cache, board: board, keys: r.Keys, own: r.Own, rounds: r.Rounds, finishing: make(chan struct{})}
+	l := &load{cache: cache, board: numbers, keys: r.Keys, own: r.Own, rounds: r.Rounds, finishing: make(chan struct{})}
 	l.problems = []string{}
 	l.start(&l.writer, l.write)
 	l.start(&l.reader, l.read)
@@ -101,7 +75,7 @@ func (l *load) finish() answer {
 	l.writer.Wait()
 	close(l.finishing)
 	l.reader.Wait()
-	if err := l.board.close(); err != nil {
+	if err := l.board.Close(); err != nil {
 		l.problem(err.Error())
 	}
 	return answer{"writes": l.writes, "reads": l.reads, "problems": l.problems}
@@ -135,7 +109,7 @@ func (l *load) writeRound(n uint64) error {
 			return err
 		}
 		for _, slot := range l.own {
-			atomic.StoreUint64(&l.board[slot], n)
+			l.board.Store(slot, n)
 		}
 		return nil
 	}
@@ -143,7 +117,7 @@ func (l *load) writeRound(n uint64) error {
 		if err := l.cache.Put(l.keys[slot], recordOf(l.keys[slot], n)); err != nil {
 			return err
 		}
-		atomic.StoreUint64(&l.board[slot], n)
+		l.board.Store(slot, n)
 	}
 	return nil
 }
@@ -152,7 +126,7 @@ func (l *load) read() error {
 	seen := make([]uint64, len(l.keys))
 	for {
 		for slot, key := range l.keys {
-			before := atomic.LoadUint64(&l.board[slot])
+			before := l.board.Load(slot)
 			found, _, err := l.cache.Get(key)
 			if err != nil {
 				return fmt.Errorf("%s: after %d: %w", key, before, err)

@@ -1,18 +1,18 @@
 //! The worker for Rust: obeys requests on standard input, one JSON object a line. `tests/interop/README.md` in the
 //! repository has the protocol. It starts, loads and looks into a cache of records that other languages use meanwhile.
 
+#[path = "../tests/interop/board.rs"]
+mod board;
 #[path = "../tests/interop/mod.rs"]
 mod interop;
 
 use std::error::Error as StdError;
-use std::fs::OpenOptions;
 use std::io::{self, BufRead, Write};
-use std::os::fd::AsRawFd;
-use std::ptr::{self, NonNull};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
+use board::Board;
 use diskbackedcache::{Error, TypedCache};
 use interop::{Address, Record, builder, stats_by_name, tier_name};
 use serde::Deserialize;
@@ -79,48 +79,6 @@ fn record_of(key: &str, number: u64) -> Record {
         tags: vec!["load".to_owned(), digits.clone()],
         score: Some(number as f64 / 2.0),
         address: (number % 2 == 0).then(|| Address { city: key.to_owned(), zip: digits }),
-    }
-}
-
-/// Numbers that all processes share: a file, mapped.
-struct Board {
-    slots: NonNull<AtomicU64>,
-    count: usize,
-}
-
-// SAFETY: it is memory that is mapped for as long as this lives, and atomic.
-unsafe impl Send for Board {}
-// SAFETY: as above.
-unsafe impl Sync for Board {}
-
-impl Board {
-    fn open(path: &str, count: usize) -> io::Result<Board> {
-        let file = OpenOptions::new().read(true).write(true).open(path)?;
-        if file.metadata()?.len() < 8 * count as u64 {
-            return Err(io::Error::other(format!("{path} has fewer than {count} slots")));
-        }
-        // SAFETY: a new mapping of an open file that is long enough; a page is aligned for numbers.
-        let address = unsafe {
-            let protection = libc::PROT_READ | libc::PROT_WRITE;
-            libc::mmap(ptr::null_mut(), 8 * count, protection, libc::MAP_SHARED, file.as_raw_fd(), 0)
-        };
-        if address == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        Ok(Board { slots: NonNull::new(address.cast()).expect("no mapping is at 0"), count })
-    }
-
-    fn slot(&self, slot: usize) -> &AtomicU64 {
-        assert!(slot < self.count);
-        // SAFETY: within the mapping.
-        unsafe { self.slots.add(slot).as_ref() }
-    }
-}
-
-impl Drop for Board {
-    fn drop(&mut self) {
-        // SAFETY: the mapping made in open(), which nobody borrows any more.
-        unsafe { libc::munmap(self.slots.as_ptr().cast(), 8 * self.count) };
     }
 }
 
