@@ -394,7 +394,7 @@ class Case {
     dbc_value *value = nullptr;
     dbc_status status = dbc_get(cache, key.data(), key.size(), nullptr, &value);
     if (status == DBC_OK) {
-      look_at(key, {static_cast<const char *>(dbc_value_data(value)), dbc_value_size(value)});
+      look_at(cache, key, {static_cast<const char *>(dbc_value_data(value)), dbc_value_size(value)});
       dbc_value_release(value);
     } else if (status != DBC_NOT_FOUND && !damage_is_an_answer(status)) {
       wrong_status("get", status);
@@ -415,7 +415,7 @@ class Case {
     if (status == DBC_OK) {
       for (size_t i = 0; i < names.size(); ++i) {
         if (dbc_result_statuses(result)[i] != DBC_OK) continue;
-        look_at(names[i], {static_cast<const char *>(dbc_result_data(result)[i]), dbc_result_sizes(result)[i]});
+        look_at(cache, names[i], {static_cast<const char *>(dbc_result_data(result)[i]), dbc_result_sizes(result)[i]});
       }
     } else if (!damage_is_an_answer(status)) {
       wrong_status("get_many", status);
@@ -423,14 +423,22 @@ class Case {
     dbc_result_free(result);
   }
 
-  // A value must be one that was put under that key; if this run has put or deleted since the damage, the last.
-  void look_at(const std::string &key, std::string_view value) {
+  // A value must be one that was put under that key; if this run has put or deleted since the damage, the last. But where
+  // a damaged entry of the index of keys leads searches astray, a put may have added a second row, and a get find the
+  // first again. A check sees that; an older value without a finding is wrong.
+  void look_at(dbc_cache *cache, const std::string &key, std::string_view value) {
     int64_t number = number_in(key, value);
     if (number < 0) return wrong("a wrong value under " + key + ": '" + std::string(value.substr(0, 60)) + "'");
     auto expected = expected_.find(key);
-    if (expected != expected_.end() && expected->second != number) {
+    if (expected != expected_.end() && expected->second != number && !check_finds_damage(cache)) {
       wrong("of " + key + " number " + std::to_string(number) + " instead of " + std::to_string(expected->second));
     }
+  }
+
+  static bool check_finds_damage(dbc_cache *cache) {
+    uint64_t problems = 0;
+    dbc_status status = dbc_check(cache, 0, nullptr, 0, &problems);
+    return status == DBC_CORRUPT || (status == DBC_OK && problems > 0);
   }
 
   // In the end, whatever the file was: with a repair the cache works, and it is sound.

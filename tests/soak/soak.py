@@ -43,7 +43,7 @@ def worker_commands(build):
 
     def compile(language, lacks, settings, folder, command, program):
         if what := lacks:
-            print(f"   SKIPPED: workers in {language}: there is no {what}", file=sys.stderr, flush=True)
+            print(f"   SKIPPED: workers in {language}, which need {what}", file=sys.stderr, flush=True)
             if os.environ.get("CI") == "true":
                 raise SystemExit(f"missing, but CI=true wants everything tested: {what}")
             return
