@@ -94,13 +94,13 @@ inline void require_handle(const dbc_cache *cache) {
 
 [[noreturn]] inline void refuse_closed() { throw Error(Status::kClosed, "the cache is closed"); }
 
-// Runs body(Cache &), which returns a Status, while the cache cannot be closed. When the file turns out to be damaged, it may run
-// twice.
+// Runs body(Cache &), which returns a Status, while the cache cannot be closed. When the file turns out to be damaged, it
+// may run three times.
 template <typename Body>
 dbc_status call(dbc_cache *cache, Body &&body) noexcept {
   return guarded([&] {
     require_handle(cache);
-    for (bool again = false;; again = true) {
+    for (int repeats = 0;; ++repeats) {
       Session &session = cache->session();
       Gate::Pass pass(session.gate);
       if (!pass.admitted()) refuse_closed();
@@ -109,8 +109,9 @@ dbc_status call(dbc_cache *cache, Body &&body) noexcept {
       } catch (const Error &error) {
         if (error.status() != Status::kCorrupt) throw;
         session.cache.report_damage();
-        // Once more, on the fresh file that the next session starts.
-        if (again || !session.outdated()) throw;
+        // Once more, on the fresh file that the next session starts. It takes the damaged one for another if the damage
+        // has also changed which cache that says it is; but then its own report of it holds.
+        if (repeats == 2 || !session.outdated()) throw;
       }
     }
   });

@@ -1,4 +1,5 @@
 // The file, as other programs see it.
+#include <fcntl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -163,6 +164,40 @@ TEST(damage_found_in_use_starts_a_fresh_cache) {
   cache = open_default(PATH);
   CHECK(gets(cache, "new", "value") && count_of(cache) == 2);
   dbc_free(cache);
+}
+
+// A file that was reported as damaged is known again by its identity, which is in the file and can be damaged as well.
+TEST(damage_in_use_to_the_identity_of_the_file_too) {
+  dbc_cache *cache = open_default(PATH);
+  char key[16], value[512];
+  memset(value, 'v', sizeof value - 1);
+  value[sizeof value - 1] = 0;
+  for (int i = 0; i < 500; ++i) {
+    snprintf(key, sizeof key, "key%d", i);
+    put(cache, key, value);
+  }
+  dbc_free(cache);
+  cache = open_default(PATH);
+  pid_t child = fork();  // in another process: here it would take SQLite's locks away
+  if (child == 0) {
+    size_t size, at = 0;
+    char *bytes = read_file(PATH, &size);
+    while (memcmp(bytes + at, "database_id", 11) != 0) ++at;
+    bytes[at + 14] ^= 1;  // its number follows the name
+    for (size_t page = 4096; page < size; page += 4096) {
+      for (at = page; at < page + 4096 - 16 && memcmp(bytes + at, "vvvvvvvvvvvvvvvv", 16) != 0;) ++at;
+      if (at < page + 4096 - 16) memset(bytes + page, 0x5A, 4096);
+    }
+    int file = open(PATH, O_RDWR);
+    _exit(file >= 0 && pwrite(file, bytes, size, 0) == (ssize_t)size ? 0 : 1);
+  }
+  int status = 1;
+  CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0);
+  CHECK(gets(cache, "key123", NULL));
+  put(cache, "new", "value");
+  CHECK(gets(cache, "new", "value") && count_of(cache) == 1);
+  dbc_free(cache);
+  CHECK_TEXT(shell("ls | grep -c 'corrupt-[0-9TZ]*$'"), "1");
 }
 
 TEST(damage_found_in_use_is_an_error_if_wanted) {
