@@ -160,7 +160,7 @@ func (w *worker) clear() error {
 }
 
 func (w *worker) maintain() error {
-	time.Sleep(rand.N(200 * time.Millisecond))
+	time.Sleep(rand.N(time.Second))
 	if rand.IntN(2) == 0 {
 		return w.cache.Flush()
 	}

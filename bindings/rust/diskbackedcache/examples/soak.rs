@@ -124,7 +124,7 @@ impl Worker {
     }
 
     fn maintain(&self, random: &mut Random) -> Outcome {
-        thread::sleep(Duration::from_millis(random.below(200)));
+        thread::sleep(Duration::from_millis(random.below(1000)));
         if random.below(2) == 0 {
             self.cache.flush()?;
         } else {
