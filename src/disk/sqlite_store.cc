@@ -179,6 +179,10 @@ void SqliteStore::open_or_create(FileKind kind) {
   if (!in_memory() && kind == FileKind::kFresh) create_empty_file(options_.path, options_.file_mode);
   connection_ = connect(true);
   if (sqlite3_db_readonly(connection_->handle(), "main") == 1) {
+    // SQLite also says so of a file whose header names a later format than it can write; no cache does.
+    if (faccessat(AT_FDCWD, options_.path.c_str(), W_OK, AT_EACCESS) == 0) {
+      throw Error(Status::kCorrupt, "db_path " + options_.path + " is damaged: its header forbids to write");
+    }
     throw Error(Status::kIo, "db_path " + options_.path +
                                  ": this process may not write the file, which a cache does even where it is only read; "
                                  "give it the permission");

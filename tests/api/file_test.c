@@ -200,6 +200,24 @@ TEST(damage_in_use_to_the_identity_of_the_file_too) {
   CHECK_TEXT(shell("ls | grep -c 'corrupt-[0-9TZ]*$'"), "1");
 }
 
+// SQLite would open it, to be read only.
+TEST(a_header_that_forbids_to_write_is_damage) {
+  dbc_cache *cache = open_default(PATH);
+  put(cache, "key", "value");
+  dbc_free(cache);
+  size_t size;
+  char *bytes = read_file(PATH, &size);
+  bytes[18] = 3;
+  write_file(PATH, bytes, size);
+  free(bytes);
+  CHECK(refused(dbc_open(PATH, "1.0.0", OPTIONS({DBC_ON_CORRUPT, DBC_ON_CORRUPT_FAIL}), &cache), DBC_CORRUPT, PATH));
+  cache = open_default(PATH);
+  CHECK(gets(cache, "key", NULL));
+  put(cache, "key", "value");
+  dbc_free(cache);
+  CHECK_TEXT(shell("ls | grep -c 'corrupt-[0-9TZ]*$'"), "1");
+}
+
 TEST(damage_found_in_use_is_an_error_if_wanted) {
   dbc_cache *cache = open_default(PATH);
   for (int i = 0; i < 500; ++i) {
