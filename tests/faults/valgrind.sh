@@ -20,9 +20,11 @@ for program in "$build"/tests/api/*_test; do
     leaks=(--leak-check=full --errors-for-leak-kinds=definite,possible)
     case $name in
     # Processes of these end in the middle of it, with handles open and threads at work.
-    hostile | log | processes | unshared | write_behind)
+    hostile | log | unshared | write_behind)
         leaks=(--leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite --suppressions="$suppressions")
         ;;
+    # In a child of a process with threads, what these had on their stacks is lost.
+    processes) leaks=(--leak-check=no) ;;
     esac
     valgrind --quiet --error-exitcode=99 "${leaks[@]}" "$program" || failed=1
 done
