@@ -183,6 +183,8 @@ TEST(FullDisk, AFileSizeLimitIsAFullDisk) {
   });
 }
 
+// The sanitizer for undefined behaviour, which comes with that for addresses, needs descriptors to look at an error.
+#ifndef __SANITIZE_ADDRESS__
 TEST(FullDisk, WithoutDescriptorsAnOpenIsRefused) {
   Folder folder;
   in_child([&] {
@@ -210,6 +212,7 @@ TEST(FullDisk, WithoutDescriptorsAnOpenIsRefused) {
     dbc_free(cache);
   });
 }
+#endif
 
 }  // namespace
 }  // namespace dbc::faults

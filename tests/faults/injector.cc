@@ -6,7 +6,7 @@
 
 namespace dbc::faults {
 
-thread_local int Spared::depth_ = 0;
+constinit thread_local int Spared::depth_ = 0;
 
 const std::vector<Fault> &io_faults() {
   static const std::vector<Fault> faults = {

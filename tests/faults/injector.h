@@ -90,7 +90,8 @@ class Spared {
 
  private:
   friend class Exposed;
-  static thread_local int depth_;
+  // constinit: else it is reached through a function that may initialize it, and GCC's sanitizer takes that for null.
+  static constinit thread_local int depth_;
 };
 
 // Within a Spared: here they count again. For the one call of the library that a test is about.

@@ -109,8 +109,10 @@ void run(Removals removals, double seconds) {
   std::list<Child> children;
   for (int i = 0; i < kWriters; ++i) children.emplace_back([&, i] { return write(*board, path, removals, i); });
   for (int i = 0; i < kReaders; ++i) children.emplace_back([&, i] { return read(*board, path, removals, i); });
-  Deadline deadline(seconds);
-  while (!deadline.passed()) usleep(10'000);
+  // Longer where a sanitizer or other work makes all slow: there must have been something to be coherent about.
+  constexpr uint64_t kFewestWrites = 100;
+  Deadline deadline(seconds), last(seconds + 60);
+  while (!deadline.passed() || (board->writes <= kFewestWrites && !last.passed())) usleep(10'000);
   board->stop = true;
   for (Child &child : children) EXPECT_EQ(child.wait(), 0);
   std::printf("   %llu gets, %llu of them memory hits, %llu misses, against %llu writes: none stale\n",
@@ -119,7 +121,7 @@ void run(Removals removals, double seconds) {
   // It was put to the test: there were many gets, from memory too, and writes in between.
   EXPECT_GT(board->gets.load(), 1000u);
   EXPECT_GT(board->memory_hits.load(), 100u);
-  EXPECT_GT(board->writes.load(), 100u);
+  EXPECT_GT(board->writes.load(), kFewestWrites);
   EXPECT_GT(board->misses.load(), 10u);
   expect_sound(path);
 }
