@@ -1,4 +1,4 @@
-# make demo | test | fuzz | faults | steps | bench | asan | tsan | install | clean | replay | soak | valgrind
+# make demo | test | fuzz | faults | steps | bench | asan | tsan | install | clean | replay | soak | writers | valgrind
 # What is missing on a Debian or Ubuntu machine is installed on the way (tests/tools/setup.sh says what).
 
 RELEASE := build/release
@@ -77,6 +77,11 @@ replay: setup
 # The soak tests at SOAK_SCALE times their length (20), then SOAK_SECONDS (600) of workers in C, Python, Rust and Go.
 soak: setup-binding setup-rust setup-go all
 	@$(PYTHON) tests/soak/soak.py $(RELEASE)
+
+# 8 processes that put into one file, SOAK_SECONDS (60) with libdbc and as many with diskcache.
+.PHONY: writers
+writers: setup-bench all
+	@build/bench-venv/bin/python tests/soak/writers.py
 
 # Rust's calls beside moka, quick_cache, foyer and redb; compiles these first. Writes build/bench/rust.json.
 .PHONY: bench-rust
