@@ -121,6 +121,13 @@ int write(const std::string &path, uint64_t seed, const std::atomic<bool> &stop)
   return 0;
 }
 
+// There must be some checkpoints to look at.
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+constexpr double kSeconds = 16;
+#else
+constexpr double kSeconds = 4;
+#endif
+
 TEST(LockTrace, NoCheckpointOverlapsACommit) {
   constexpr int kProcesses = 4;
   SharedObject<LockTrace> shared;
@@ -138,7 +145,7 @@ TEST(LockTrace, NoCheckpointOverlapsACommit) {
   };
   for (int i = 0; i < kProcesses; ++i) start();
   Random random(1);
-  Deadline deadline(4);
+  Deadline deadline(kSeconds);
   while (!deadline.passed() && !shared->full()) {
     usleep(static_cast<useconds_t>(50'000 + random.below(150'000)));
     auto victim = std::next(children.begin(), static_cast<long>(random.below(kProcesses)));
