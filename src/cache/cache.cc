@@ -33,7 +33,7 @@ Cache::Cache(const CacheOptions &options, const OpenStore &open_store)
       }
     };
     std::chrono::duration<double> delay(options_.write_behind_delay_seconds);
-    buffer_thread_ = std::make_unique<Maintenance>(std::vector<Maintenance::Task>{{commit, delay}});
+    buffer_thread_ = std::make_unique<Maintenance>(commit, delay);
   } else if (options_.write_behind) {
     log.add(kWarning, [] { return "write-behind needs the file that processes share; puts are written through"; });
   }

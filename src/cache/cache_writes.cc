@@ -146,7 +146,7 @@ void Cache::put_behind(const NewItem &item, bool text, double time, uint64_t *ve
   fresh->generation.store(store_->generations().word(item.key.hash));
   double fill = 0;
   while (!buffer_->try_add(entry, &fill)) commit_buffer();
-  buffer_thread_->request(0, fill > 0.5);
+  buffer_thread_->request(fill > 0.5);
 
   std::vector<ItemRef> left;
   std::vector<MemoryTier::Eviction> evictions;

@@ -1,24 +1,22 @@
 #include "disk/maintenance.h"
 
-#include <algorithm>
 #include <csignal>
 #include <exception>
 #include <utility>
 
 namespace dbc {
 
-Maintenance::Maintenance(std::vector<Task> tasks) {
-  for (Task &task : tasks) tasks_.push_back({std::move(task), false, {}});
-}
+Maintenance::Maintenance(std::function<bool()> work, std::chrono::duration<double> delay)
+    : work_(std::move(work)), delay_(delay) {}
 
 Maintenance::~Maintenance() { stop(); }
 
-bool Maintenance::request(size_t task, bool urgent) noexcept {
+bool Maintenance::request(bool urgent) noexcept {
   std::lock_guard lock(mutex_);
   if (stopping_) return false;
-  State &state = tasks_[task];
-  if (state.requested && (!urgent || state.due <= Clock::now())) return true;
-  schedule(&state, urgent);
+  if (requested_ && (urgent_ || !urgent)) return true;
+  requested_ = true;
+  urgent_ = urgent_ || urgent;
   if (!thread_.joinable()) {
     // Signals are the program's: none shall be delivered to a thread it does not know.
     sigset_t all, before;
@@ -27,19 +25,13 @@ bool Maintenance::request(size_t task, bool urgent) noexcept {
     try {
       thread_ = std::thread([this] { run(); });
     } catch (const std::exception &) {
-      // No memory, no thread to be had now.
-      state.requested = false;
+      // No memory, no thread to be had now: the work waits for the next request, for flush() or close().
+      requested_ = false;
     }
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
   }
   changed_.notify_all();
-  return state.requested;
-}
-
-void Maintenance::schedule(State *state, bool urgent) noexcept {
-  state->requested = true;
-  state->due = Clock::now();
-  if (!urgent) state->due += std::chrono::duration_cast<Clock::duration>(state->task.delay);
+  return requested_;
 }
 
 void Maintenance::stop() {
@@ -53,22 +45,15 @@ void Maintenance::stop() {
 
 void Maintenance::run() {
   std::unique_lock lock(mutex_);
-  while (!stopping_) {
-    State *next = nullptr;
-    for (State &state : tasks_) {
-      if (state.requested && (!next || state.due < next->due)) next = &state;
-    }
-    if (!next) {
-      changed_.wait(lock);
-    } else if (next->due > Clock::now()) {
-      changed_.wait_until(lock, next->due);
-    } else {
-      next->requested = false;
-      lock.unlock();
-      bool done = next->task.work();
-      lock.lock();
-      if (!done && !next->requested) schedule(next, false);
-    }
+  while (true) {
+    changed_.wait(lock, [this] { return requested_ || stopping_; });
+    changed_.wait_for(lock, delay_, [this] { return urgent_ || stopping_; });
+    if (stopping_) return;
+    requested_ = urgent_ = false;
+    lock.unlock();
+    bool done = work_();
+    lock.lock();
+    if (!done) requested_ = true;
   }
 }
 

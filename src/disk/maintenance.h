@@ -1,5 +1,5 @@
-// Maintenance: the library's own thread for one open file: it does the work that no caller should wait for (writing access
-// times, checkpoints, ending snapshots that are kept), a bounded time after it was asked to.
+// Maintenance: a thread of the library's own, for one open file and one kind of work that no caller should wait for (writing
+// access times and checkpoints, ending snapshots that are kept), which it does a bounded time after it was asked to.
 //
 // The thread starts with the first request. It never calls back into the user's program. In a forked child it does not exist;
 // the whole store is abandoned there.
@@ -7,11 +7,9 @@
 
 #include <chrono>
 #include <condition_variable>
-#include <cstddef>
 #include <functional>
 #include <mutex>
 #include <thread>
-#include <vector>
 
 namespace dbc {
 
@@ -19,34 +17,23 @@ class Maintenance {
  public:
   // `work` runs on the thread, `delay` after the first request since it last ran, or at once after an urgent one. It says
   // whether all was done; if not, it runs again after `delay`. It must not throw.
-  struct Task {
-    std::function<bool()> work;
-    std::chrono::duration<double> delay;
-  };
-
-  // Tasks are asked for by their index. One that is late because of another's work runs directly after it.
-  explicit Maintenance(std::vector<Task> tasks);
+  Maintenance(std::function<bool()> work, std::chrono::duration<double> delay);
   ~Maintenance();
 
-  // Says whether the work will be done without another request, flush() or close(): not if no thread can be had now.
-  bool request(size_t task, bool urgent) noexcept;
+  // Says whether the work will be done without another request: not if no thread can be had now.
+  bool request(bool urgent) noexcept;
   // Waits for work in progress and ends the thread. Requests that come later do nothing.
   void stop();
 
  private:
-  using Clock = std::chrono::steady_clock;
-  struct State {
-    Task task;
-    bool requested = false;
-    Clock::time_point due;
-  };
-
   void run();
-  void schedule(State *state, bool urgent) noexcept;
 
-  std::mutex mutex_;  // guards everything below; a leaf, not held while work runs
+  const std::function<bool()> work_;
+  const std::chrono::duration<double> delay_;
+  std::mutex mutex_;  // guards everything below; a leaf, not held while work_ runs
   std::condition_variable changed_;
-  std::vector<State> tasks_;
+  bool requested_ = false;
+  bool urgent_ = false;
   bool stopping_ = false;
   std::thread thread_;
 };

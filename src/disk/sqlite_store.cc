@@ -90,14 +90,16 @@ void SqliteStore::open(LogScope &log) {
   }
   generations_ =
       std::make_unique<Generations>(shared_ ? shared_->words() : private_words_.data(), data_version_.get());
-  std::vector<Maintenance::Task> tasks(2);
-  tasks[kUpkeep] = {[this] { return maintain(); }, std::chrono::duration<double>(options_.touch_delay_seconds)};
-  tasks[kReleaseSnapshots] = {[this] { return release_snapshots(); }, ReaderPool::kLongest};
-  maintenance_ = std::make_unique<Maintenance>(std::move(tasks));
+  maintenance_ = std::make_unique<Maintenance>([this] { return maintain(); },
+                                               std::chrono::duration<double>(options_.touch_delay_seconds));
   if (!in_memory()) {
     // In rollback journal mode a snapshot keeps others from writing.
     std::function<bool()> request_release;
-    if (shared_) request_release = [this] { return maintenance_->request(kReleaseSnapshots, false); };
+    if (shared_) {
+      // On a thread of its own: the other one waits for the writer lock, whose holder may be waiting for the snapshots.
+      snapshot_end_ = std::make_unique<Maintenance>([this] { return release_snapshots(); }, ReaderPool::kLongest);
+      request_release = [this] { return snapshot_end_->request(false); };
+    }
     readers_.emplace([this] { return connect(false); }, std::move(request_release));
   }
   try {
@@ -113,6 +115,7 @@ SqliteStore::~SqliteStore() { abandon(); }
 
 void SqliteStore::abandon() {
   maintenance_.reset();
+  snapshot_end_.reset();
   NoFork no_fork;
   close_connections();
   forget_inherited(this);
@@ -360,6 +363,7 @@ void SqliteStore::lock_writer() {
 void SqliteStore::close(LogScope &log) {
   closing_.store(true);
   maintenance_->stop();
+  if (snapshot_end_) snapshot_end_->stop();
   std::exception_ptr error;
   try {
     write_touches_in_batches();

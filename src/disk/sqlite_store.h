@@ -95,9 +95,6 @@ class SqliteStore final : public Store {
     std::optional<NoFork> no_fork_;  // before the loan: left after it is given back
     std::optional<ReaderPool::Loan> loan_;
   };
-  // What the maintenance thread does.
-  enum Task : size_t { kUpkeep, kReleaseSnapshots };
-
   std::optional<RecordedTotals> shared_totals() const;
   CheckedSchema checked_schema() const { return {schema_id_, options_.schema_version}; }
   bool in_memory() const { return options_.path == ":memory:"; }
@@ -167,6 +164,7 @@ class SqliteStore final : public Store {
   std::atomic<bool> closing_{false};
   std::atomic<bool> evictions_expected_{false};
   std::unique_ptr<Maintenance> maintenance_;
+  std::unique_ptr<Maintenance> snapshot_end_;  // null where readers keep no snapshots
 };
 
 }  // namespace dbc

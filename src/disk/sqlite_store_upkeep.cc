@@ -41,7 +41,7 @@ std::unique_ptr<Transaction> SqliteStore::begin() { return std::make_unique<Sqli
 void SqliteStore::expect_evictions(bool expected) noexcept {
   if (evictions_expected_.load(std::memory_order_relaxed) == expected) return;
   evictions_expected_.store(expected);
-  if (expected) maintenance_->request(kUpkeep, false);
+  if (expected) maintenance_->request(false);
 }
 
 void SqliteStore::left_memory(Item &item) noexcept try { touches_.forget_value(item); } catch (const std::bad_alloc &) {
@@ -56,8 +56,8 @@ void SqliteStore::touched(Item &item, bool backward) noexcept {
     return;  // its mark is not set: the next hit tells again
   }
   // The first entry starts the clock, and from then on only a log that grows too long is news.
-  if (entries == 1) maintenance_->request(kUpkeep, false);
-  if (entries >= kUrgentTouches && entries % kTouchBatch == 0) maintenance_->request(kUpkeep, true);
+  if (entries == 1) maintenance_->request(false);
+  if (entries >= kUrgentTouches && entries % kTouchBatch == 0) maintenance_->request(true);
 }
 
 void SqliteStore::write_touches_in_batches() {
@@ -88,15 +88,9 @@ void SqliteStore::flush() {
   save_totals();
 }
 
-// On the maintenance thread, so a failure is told in the log, by the next call. While it waits for the writer lock nobody ends the
-// snapshots of readers here, and who holds the lock may be waiting for just that.
+// On the maintenance thread, so a failure is told in the log, by the next call.
 bool SqliteStore::maintain() {
   try {
-    std::optional<ReaderPool::NoSnapshots> no_snapshots;
-    if (readers_) {
-      NoFork no_fork;
-      no_snapshots.emplace(*readers_);
-    }
     write_touches_in_batches();
     tidy();
     save_totals();
@@ -157,12 +151,12 @@ void SqliteStore::sync_wal() const {
 
 // At the end of a commit, under the writer lock.
 void SqliteStore::after_commit(bool wants_maintenance) noexcept {
-  if (wants_maintenance) maintenance_->request(kUpkeep, false);
+  if (wants_maintenance) maintenance_->request(false);
   int pages = wal_pages_.load(std::memory_order_relaxed);
   if (pages < checkpointed_pages_) checkpointed_pages_ = 0;  // the WAL has been begun anew
   if (pages_since_checkpoint() < kCheckpointPages) return;
   if (pages < kUrgentCheckpointPages) {
-    maintenance_->request(kUpkeep, true);
+    maintenance_->request(true);
     return;
   }
   try {
