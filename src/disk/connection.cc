@@ -69,6 +69,13 @@ int64_t Connection::query_integer(const char *sql) {
   return statement.step() ? statement.integer(0) : 0;
 }
 
+void Connection::sync() const {
+  sqlite3_file *file = nullptr;
+  int result = sqlite3_file_control(handle_, "main", SQLITE_FCNTL_FILE_POINTER, &file);
+  if (result == SQLITE_OK && file && file->pMethods) result = file->pMethods->xSync(file, SQLITE_SYNC_NORMAL);
+  if (result != SQLITE_OK) fail(result, "sync");
+}
+
 void Connection::fail(int result, std::string_view doing) const {
   if (result == SQLITE_NOMEM || !handle_) throw std::bad_alloc();
   int system_error = sqlite3_system_errno(handle_);

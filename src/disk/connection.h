@@ -23,6 +23,8 @@ class Connection {
   void execute(const char *sql);
   // The first column of the first row of a query.
   int64_t query_integer(const char *sql);
+  // Waits until the device has what was written into the database file (not the WAL).
+  void sync() const;
   // Throws the Error that belongs to SQLite's code `result`; `doing` says what failed.
   [[noreturn]] void fail(int result, std::string_view doing) const;
 

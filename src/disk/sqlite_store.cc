@@ -147,11 +147,7 @@ void SqliteStore::share_nothing() {
 }
 
 void SqliteStore::open_database(LogScope &log) {
-  lock_writer();
-  struct Unlock {
-    WriterLock &lock;
-    ~Unlock() { lock.unlock(); }
-  } unlock{*lock_};
+  Turn turn(*this);
   NoFork no_fork;
 
   FileKind kind = inspect_file(options_.path);

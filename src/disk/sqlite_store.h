@@ -95,6 +95,17 @@ class SqliteStore final : public Store {
     std::optional<NoFork> no_fork_;  // before the loan: left after it is given back
     std::optional<ReaderPool::Loan> loan_;
   };
+  // The writer lock for the length of a scope.
+  class Turn {
+   public:
+    explicit Turn(SqliteStore &store) : store_(store) { store.lock_writer(); }
+    ~Turn() { store_.lock_->unlock(); }
+    Turn(const Turn &) = delete;
+    Turn &operator=(const Turn &) = delete;
+
+   private:
+    SqliteStore &store_;
+  };
   std::optional<RecordedTotals> shared_totals() const;
   CheckedSchema checked_schema() const { return {schema_id_, options_.schema_version}; }
   bool in_memory() const { return options_.path == ":memory:"; }
@@ -126,11 +137,13 @@ class SqliteStore final : public Store {
   bool release_snapshots();
   void checkpoint_if_due();
   void sync_wal() const;
+  void checkpoint_ahead();
   void write_touches_in_batches();
   void tidy();
   void after_commit(bool wants_maintenance) noexcept;
-  void checkpoint();
+  void checkpoint(bool urgent);
   int pages_since_checkpoint() const;
+  bool checkpoint_is_urgent() const;
 
   const StoreOptions options_;
   Logger &logger_;
@@ -161,6 +174,7 @@ class SqliteStore final : public Store {
   TouchLog touches_;
   std::atomic<int> wal_pages_{0};           // in the WAL after the last commit
   std::atomic<int> checkpointed_pages_{0};  // of them, how many the last checkpoint has seen; written under lock_
+  int patience_milliseconds_ = 0;           // with readers, of the next urgent checkpoint; used under lock_
   std::atomic<bool> closing_{false};
   std::atomic<bool> evictions_expected_{false};
   std::unique_ptr<Maintenance> maintenance_;

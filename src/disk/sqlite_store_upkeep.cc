@@ -20,8 +20,10 @@ constexpr int kCheckpointPages = 4096;
 constexpr int kUrgentCheckpointPages = 4 * kCheckpointPages;
 
 // Readers whose times overlap would keep the WAL from ever being begun anew. Once it has grown that far, a checkpoint waits
-// this long for those that still need it, while nobody writes; new ones read from the file then.
-constexpr int kPatienceWithReadersMilliseconds = 100;
+// this long for those that still need it, while nobody writes; new ones read from the file then. If they stay for longer, it is
+// tried again after 4 MiB, with twice the patience, but not more than the most.
+constexpr int kLeastPatienceMilliseconds = 100, kMostPatienceMilliseconds = 1600;
+constexpr int kRetryPages = 1024;
 
 // How many touches one transaction writes, and how many may wait before they are written ahead of time.
 constexpr size_t kTouchBatch = 8192;
@@ -114,16 +116,34 @@ bool SqliteStore::release_snapshots() {
 
 void SqliteStore::checkpoint_if_due() {
   if (pages_since_checkpoint() < kCheckpointPages) return;
-  sync_wal();
-  lock_writer();
-  try {
-    NoFork no_fork;
-    checkpoint();
-  } catch (...) {
-    lock_->unlock();
-    throw;
+  if (options_.durability != Durability::kOff) {
+    sync_wal();
+    checkpoint_ahead();
+    sync_wal();
   }
-  lock_->unlock();
+  Turn turn(*this);
+  NoFork no_fork;
+  checkpoint(checkpoint_is_urgent());
+}
+
+// Most of a checkpoint is the wait for the device to have what was copied into the file. While somebody reads an earlier state
+// than the latest, SQLite copies what that state has, but cannot begin the WAL anew, and so does not wait for the
+// device either. Such a reader is made here, with a commit after it; then the writer lock is given back, and the file synced.
+// What others have committed meanwhile is left to an ordinary checkpoint, which has little to wait for.
+void SqliteStore::checkpoint_ahead() {
+  std::optional<Turn> turn(std::in_place, *this);
+  Lease lease(*this);
+  ReadTransaction earlier(*lease.reader());
+  lease.reader()->totals();  // with the first read it begins
+  try {
+    if (!sqlite3_get_autocommit(connection_->handle())) writer_->roll_back.run();
+    writer_->count_checkpoint.run();
+  } catch (const Error &) {
+    return;  // no room, or a foreign program is writing: then nothing is done ahead
+  }
+  checkpoint(false);
+  turn.reset();
+  lease.connection().sync();
 }
 
 // A checkpoint first waits until the device has the WAL. What it has by then it need not wait for under the writer lock. (The
@@ -152,15 +172,15 @@ void SqliteStore::sync_wal() const {
 // At the end of a commit, under the writer lock.
 void SqliteStore::after_commit(bool wants_maintenance) noexcept {
   if (wants_maintenance) maintenance_->request(false);
-  int pages = wal_pages_.load(std::memory_order_relaxed);
-  if (pages < checkpointed_pages_) checkpointed_pages_ = 0;  // the WAL has been begun anew
+  // Begun anew?
+  if (wal_pages_.load(std::memory_order_relaxed) < checkpointed_pages_) checkpointed_pages_ = 0;
   if (pages_since_checkpoint() < kCheckpointPages) return;
-  if (pages < kUrgentCheckpointPages) {
+  if (!checkpoint_is_urgent()) {
     maintenance_->request(true);
     return;
   }
   try {
-    checkpoint();
+    checkpoint(true);
   } catch (const std::exception &error) {
     // The commit stands. A checkpoint that failed is tried again with the next one.
     logger_.defer(kWarning, "checkpoint failed: ", error.what());
@@ -168,17 +188,19 @@ void SqliteStore::after_commit(bool wants_maintenance) noexcept {
 }
 
 // Under the writer lock. The snapshots that readers here keep would only be in the way; those of other processes end soon.
-void SqliteStore::checkpoint() {
+void SqliteStore::checkpoint(bool urgent) {
   std::optional<ReaderPool::NoSnapshots> no_snapshots;
   if (readers_) no_snapshots.emplace(*readers_);
-  bool urgent = wal_pages_.load(std::memory_order_relaxed) >= kUrgentCheckpointPages;
-  if (urgent) sqlite3_busy_timeout(connection_->handle(), kPatienceWithReadersMilliseconds);
+  int patience = std::clamp(patience_milliseconds_, kLeastPatienceMilliseconds, kMostPatienceMilliseconds);
+  if (urgent) sqlite3_busy_timeout(connection_->handle(), std::min(patience, busy_timeout_milliseconds()));
   int pages = 0;
   int result = sqlite3_wal_checkpoint_v2(connection_->handle(), nullptr,
                                          urgent ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE, &pages, nullptr);
   if (urgent) sqlite3_busy_timeout(connection_->handle(), busy_timeout_milliseconds());
-  // Also of one that failed: the next is due when the WAL has grown as much again, not with the next commit.
-  checkpointed_pages_ = std::max(pages, 0);
+  bool hindered = urgent && result == SQLITE_BUSY;
+  patience_milliseconds_ = hindered ? 2 * patience : 0;
+  // Also of one that failed: the next is due when the WAL has grown again, not with the next commit.
+  checkpointed_pages_ = std::max(pages, 0) - (hindered ? kCheckpointPages - kRetryPages : 0);
   // Busy: a reader needs the rest of the WAL; the next checkpoint gets further.
   if (result != SQLITE_OK && result != SQLITE_BUSY) connection_->fail(result, "checkpoint");
 }
@@ -186,6 +208,10 @@ void SqliteStore::checkpoint() {
 int SqliteStore::pages_since_checkpoint() const {
   int pages = wal_pages_.load(std::memory_order_relaxed), before = checkpointed_pages_;
   return pages < before ? pages : pages - before;
+}
+
+bool SqliteStore::checkpoint_is_urgent() const {
+  return wal_pages_.load(std::memory_order_relaxed) >= kUrgentCheckpointPages;
 }
 
 // While none of ours is at work the table says what there is, so that nothing need be counted after a power cut.

@@ -20,6 +20,8 @@ struct Writer {
                              "ON CONFLICT(name) DO UPDATE SET value = ?1 WHERE value <> ?1"),
         count_undone(c,
                      "INSERT INTO meta VALUES('commits_undone', 1) ON CONFLICT(name) DO UPDATE SET value = value + 1"),
+        count_checkpoint(c,
+                         "INSERT INTO meta VALUES('checkpoints', 1) ON CONFLICT(name) DO UPDATE SET value = value + 1"),
         count_again(c, "SELECT schema_id, count(*), total(size), max(version) FROM item GROUP BY schema_id"),
         version_of(c, "SELECT version FROM item WHERE id = ?1"),
         last_saved_version(c, "SELECT max(last_version) FROM schema_version"),
@@ -77,7 +79,7 @@ struct Writer {
 
   Statement begin, commit, roll_back;
   Statement totals, save_totals, totals_are_stale, set_totals_are_stale;
-  Statement count_undone, count_again, version_of, last_saved_version;
+  Statement count_undone, count_checkpoint, count_again, version_of, last_saved_version;
   Statement find, insert_item, insert_order, update_item, replace_item, erase_item, erase_usage, erase_order;
   Statement oldest, move_order, set_usage, set_back, touch, first_touch, misplaced, expired;
   Statement erase_other_order, erase_other_usage, erase_other_items, clear_items, clear_usage, clear_order;
