@@ -142,7 +142,7 @@ class SqliteStore final : public Store {
   void tidy();
   void after_commit(bool wants_maintenance) noexcept;
   void checkpoint(bool urgent);
-  int pages_since_checkpoint() const;
+  bool checkpoint_is_due() const;
   bool checkpoint_is_urgent() const;
 
   const StoreOptions options_;

@@ -115,7 +115,7 @@ bool SqliteStore::release_snapshots() {
 }
 
 void SqliteStore::checkpoint_if_due() {
-  if (pages_since_checkpoint() < kCheckpointPages) return;
+  if (!checkpoint_is_due()) return;
   if (options_.durability != Durability::kOff) {
     sync_wal();
     checkpoint_ahead();
@@ -174,7 +174,7 @@ void SqliteStore::after_commit(bool wants_maintenance) noexcept {
   if (wants_maintenance) maintenance_->request(false);
   // Begun anew?
   if (wal_pages_.load(std::memory_order_relaxed) < checkpointed_pages_) checkpointed_pages_ = 0;
-  if (pages_since_checkpoint() < kCheckpointPages) return;
+  if (!checkpoint_is_due()) return;
   if (!checkpoint_is_urgent()) {
     maintenance_->request(true);
     return;
@@ -197,17 +197,16 @@ void SqliteStore::checkpoint(bool urgent) {
   int result = sqlite3_wal_checkpoint_v2(connection_->handle(), nullptr,
                                          urgent ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE, &pages, nullptr);
   if (urgent) sqlite3_busy_timeout(connection_->handle(), busy_timeout_milliseconds());
-  bool hindered = urgent && result == SQLITE_BUSY;
-  patience_milliseconds_ = hindered ? 2 * patience : 0;
+  if (urgent) patience_milliseconds_ = result == SQLITE_BUSY ? 2 * patience : 0;
   // Also of one that failed: the next is due when the WAL has grown again, not with the next commit.
-  checkpointed_pages_ = std::max(pages, 0) - (hindered ? kCheckpointPages - kRetryPages : 0);
+  checkpointed_pages_ = std::max(pages, 0);
   // Busy: a reader needs the rest of the WAL; the next checkpoint gets further.
   if (result != SQLITE_OK && result != SQLITE_BUSY) connection_->fail(result, "checkpoint");
 }
 
-int SqliteStore::pages_since_checkpoint() const {
+bool SqliteStore::checkpoint_is_due() const {
   int pages = wal_pages_.load(std::memory_order_relaxed), before = checkpointed_pages_;
-  return pages < before ? pages : pages - before;
+  return (pages < before ? pages : pages - before) >= (checkpoint_is_urgent() ? kRetryPages : kCheckpointPages);
 }
 
 bool SqliteStore::checkpoint_is_urgent() const {
