@@ -12,6 +12,7 @@
 
 #include "disk/connection.h"
 #include "disk/store.h"
+#include "share/shared_totals.h"
 
 namespace dbc {
 
@@ -21,7 +22,8 @@ struct CheckedSchema {
   std::string version;
 };
 
-// The counts by which the library goes, where they are not those of the table of schema versions.
+// The counts by which the library goes, where they are not those of the table of schema versions, and the changes of the order
+// that it knows of.
 struct RecordedTotals {
   struct Schema {
     int64_t id;
@@ -29,6 +31,7 @@ struct RecordedTotals {
   };
   uint64_t last_version = 0;
   std::vector<Schema> schemas;
+  WaitingPlaces waiting;
 };
 
 // Adds every problem to the report. Damage that keeps SQLite from reading is a problem too, not an Error. Within a read

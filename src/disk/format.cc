@@ -63,6 +63,7 @@ CREATE VIEW cache(key, value, timestamp, schema_version, size) AS
   FROM item LEFT JOIN usage ON usage.id = item.id JOIN schema_version ON schema_version.id = item.schema_id;
 )sql";
 
+// Format 2 had the same tables, but its order of eviction was always complete: see EvictionOrder.
 // Format 1 kept values in a table of their own, access times in `item`, and the order in an index.
 constexpr const char *kFromFormat1 = R"sql(
 DROP VIEW cache;
@@ -275,10 +276,10 @@ void verify_format(Connection &connection) {
 void migrate_format(Connection &connection) {
   connection.execute("BEGIN IMMEDIATE");
   try {
-    if (connection.query_integer("PRAGMA user_version") == 1) {
+    if (connection.query_integer("PRAGMA user_version") < kTablesVersion) {
       for (const char *step : {kFromFormat1, kItemTables, kCopyFormat1, kView}) connection.execute(step);
-      connection.execute(("PRAGMA user_version=" + std::to_string(kFormatVersion)).c_str());
     }
+    connection.execute(("PRAGMA user_version=" + std::to_string(kFormatVersion)).c_str());
     connection.execute("COMMIT");
   } catch (const Error &error) {
     sqlite3_exec(connection.handle(), "ROLLBACK", nullptr, nullptr, nullptr);

@@ -9,7 +9,8 @@
 namespace dbc {
 
 inline constexpr int64_t kApplicationId = 0x64626331;  // "dbc1"
-inline constexpr int64_t kFormatVersion = 2;
+inline constexpr int64_t kFormatVersion = 3;
+inline constexpr int64_t kTablesVersion = 2;  // since then the tables are what they are
 
 // For statements over `item LEFT JOIN usage`: the time of an item's last access, and the time that the order knows it under.
 #define DBC_LAST_ACCESS "CASE usage.version WHEN item.version THEN usage.timestamp ELSE item.timestamp END"

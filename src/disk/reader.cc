@@ -28,7 +28,7 @@ Reader::Reader(Connection &connection)
       totals_(connection, "SELECT total(items), total(bytes) FROM schema_version"),
       misplaced_(connection,
                  "SELECT 1 FROM (SELECT * FROM eviction_order ORDER BY recorded, key LIMIT ?1) o "
-                 "JOIN item ON item.id = o.id LEFT JOIN usage ON usage.id = item.id "
+                 "JOIN item ON item.id = o.id AND item.key = o.key LEFT JOIN usage ON usage.id = item.id "
                  "WHERE " DBC_LAST_ACCESS " > o.recorded LIMIT 1"),
       begin_(connection, "BEGIN"),
       end_(connection, "COMMIT") {}

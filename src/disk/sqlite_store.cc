@@ -186,12 +186,12 @@ void SqliteStore::open_or_create(FileKind kind) {
                                  ": this process may not write the file, which a cache does even where it is only read; "
                                  "give it the permission");
   }
-  bool is_current = kind == FileKind::kCache && connection_->query_integer("PRAGMA user_version") == kFormatVersion;
-  if (is_current) verify_format(*connection_);  // before anything is changed
+  bool has_tables = kind == FileKind::kCache && connection_->query_integer("PRAGMA user_version") >= kTablesVersion;
+  if (has_tables) verify_format(*connection_);  // before anything is changed
   if (!in_memory()) choose_journal();
   create_format(*connection_, in_memory());
   if (connection_->query_integer("PRAGMA user_version") < kFormatVersion) migrate_format(*connection_);
-  if (!is_current) verify_format(*connection_);
+  if (!has_tables) verify_format(*connection_);
   if (shared_) {
     database_id_ =
         static_cast<uint64_t>(connection_->query_integer("SELECT value FROM meta WHERE name = 'database_id'"));

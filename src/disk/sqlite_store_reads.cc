@@ -125,7 +125,7 @@ void SqliteStore::check(CheckReport *report) try {
 std::optional<RecordedTotals> SqliteStore::shared_totals() const {
   std::optional<FileTotals> shared = totals_ ? totals_->current() : std::nullopt;
   if (!shared) return std::nullopt;
-  RecordedTotals recorded{shared->last_version, {}};
+  RecordedTotals recorded{shared->last_version, {}, shared->waiting};
   for (size_t i = 0; i < shared->count; ++i) {
     const FileTotals::Schema &schema = shared->schemas[i];
     recorded.schemas.push_back({schema.id, {schema.items, schema.bytes}});

@@ -17,7 +17,8 @@ namespace dbc {
 // Columns of the statements that read rows of `item`.
 enum Column { kId, kVersion, kSchemaId, kSize, kTimestamp, kRecorded, kKey };
 
-SqliteTransaction::SqliteTransaction(SqliteStore &store) : store_(store), writer_(*store.writer_) {
+SqliteTransaction::SqliteTransaction(SqliteStore &store)
+    : store_(store), writer_(*store.writer_), order_(*store.writer_, *store.connection_) {
   store_.lock_writer();
   no_fork_.emplace();
   try {
@@ -41,6 +42,7 @@ void SqliteTransaction::load_totals() {
   if (!shared) return load_saved_totals();
   last_version_ = shared->last_version;
   table_is_stale_ = shared->table_is_stale;
+  order_.load(shared->waiting);
   schemas_.reserve(shared->count);
   for (size_t i = 0; i < shared->count; ++i) {
     const FileTotals::Schema &schema = shared->schemas[i];
@@ -93,7 +95,7 @@ void SqliteTransaction::load_saved_totals() {
   if (table_is_stale_) count_again();
 }
 
-// The one scan there is: after a power cut, or when the shared file was lost.
+// The one time that everything is looked at: after a power cut, or when the shared file was lost.
 void SqliteTransaction::count_again() {
   for (SchemaTotals &schema : schemas_) schema.totals = {};
   Use count(writer_.count_again);
@@ -102,6 +104,7 @@ void SqliteTransaction::count_again() {
     schema.totals = {count->unsigned_integer(1), static_cast<uint64_t>(count->real(2))};
     last_version_ = std::max(last_version_, count->unsigned_integer(3));
   }
+  order_.restore();
   must_save_ = true;
 }
 
@@ -179,23 +182,24 @@ void SqliteTransaction::subtract(Totals *totals, const Row &row) {
   totals->bytes -= std::min(totals->bytes, row.size);
 }
 
-void SqliteTransaction::erase_row(const Row &row, std::string_view key) {
+// `is_first`: of the order.
+void SqliteTransaction::erase_row(const Row &row, std::string_view key, bool is_first) {
   SchemaTotals &schema = totals_of(row.schema_id);
   if (row.id == last_put_) last_put_ = 0;
   writer_.erase_item.bind(1, row.id).run();
   writer_.erase_usage.bind(1, row.id).run();
-  writer_.erase_order.bind(1, row.recorded).bind(2, key).run();
+  if (is_first) {
+    order_.remove_first(row.recorded, key);
+  } else {
+    order_.remove(row.id, row.recorded, key);
+  }
   subtract(&schema.totals, row);
 }
 
 // The order knows the item under `timestamp` from now on, which must be the time of its last access.
 void SqliteTransaction::record(const Row &row, std::string_view key, double timestamp) {
   writer_.set_usage.bind(1, row.id).bind(2, row.version).bind(3, timestamp).bind(4, timestamp).run();
-  writer_.move_order.bind(1, row.recorded).bind(2, key).bind(3, timestamp).run();
-  // Who looks for a victim would meet the same entry for ever.
-  if (sqlite3_changes(store_.connection_->handle()) != 1) {
-    throw Error(Status::kCorrupt, "db_path " + store_.options_.path + ": the order of eviction does not know an item");
-  }
+  order_.move(row.id, row.recorded, key, timestamp);
 }
 
 // The counter may be in shared memory, where anything can be found; further ahead than this it is not believed.
@@ -255,7 +259,7 @@ Transaction::Written SqliteTransaction::put(const Key &key, std::string_view val
       run_with_fields(writer_.insert_item.bind(1, key.text));
       id = sqlite3_last_insert_rowid(store_.connection_->handle());
     }
-    writer_.insert_order.bind(1, timestamp).bind(2, key.text).bind(3, id).run();
+    order_.add(id, timestamp, key.text);
   }
   schema.totals.items += 1;
   schema.totals.bytes += value.size();
@@ -285,7 +289,7 @@ std::optional<Removed> SqliteTransaction::evict_oldest() {
   std::optional<Victim> victim = find_oldest();
   if (!victim) return std::nullopt;
   changed_.push_back(victim->removed.hash);
-  erase_row(victim->row, victim->removed.key);
+  erase_row(victim->row, victim->removed.key, true);
   return std::move(victim->removed);
 }
 
@@ -301,7 +305,7 @@ int64_t SqliteTransaction::take_place_of_oldest(const Key &key, double timestamp
   changed_.push_back(victim->removed.hash);
   SchemaTotals &schema = totals_of(row.schema_id);
   writer_.erase_usage.bind(1, row.id).run();
-  writer_.erase_order.bind(1, row.recorded).bind(2, victim->removed.key).run();
+  order_.remove_first(row.recorded, victim->removed.key);
   subtract(&schema.totals, row);
   *removed = std::move(victim->removed);
   return row.id;
@@ -315,7 +319,7 @@ std::optional<SqliteTransaction::Victim> SqliteTransaction::find_oldest() {
     Removed victim;
     {
       Use oldest(writer_.oldest);
-      if (!oldest->step()) {
+      if (!order_.first()) {
         if (totals().items > 0) {
           throw Error(Status::kCorrupt, "db_path " + store_.options_.path + ": the counts speak of items that are not there");
         }
@@ -346,6 +350,7 @@ void SqliteTransaction::erase_expired(double now, double ttl, std::vector<Remove
   // An expired item is recorded no later than its time; the little more makes up for rounding.
   double latest = now - ttl;
   latest += std::abs(latest) * 1e-12 + 1e-6;
+  order_.settle();
   std::vector<Row> rows;
   size_t first = removed->size();
   {
@@ -371,6 +376,7 @@ uint64_t SqliteTransaction::erase_other_schemas() {
     clear();
     return items;
   }
+  order_.settle();
   writer_.erase_other_order.bind(1, store_.schema_id_).run();
   writer_.erase_other_usage.bind(1, store_.schema_id_).run();
   writer_.erase_other_items.bind(1, store_.schema_id_).run();
@@ -385,14 +391,17 @@ void SqliteTransaction::clear() {
   writer_.clear_items.run();
   writer_.clear_usage.run();
   writer_.clear_order.run();
+  order_.forget();
   for (SchemaTotals &schema : schemas_) totals_of(schema.id).totals = {};
   all_changed_ = cleared_ = true;
 }
 
 uint64_t SqliteTransaction::repair(CheckReport *report) {
-  RecordedTotals recorded{last_version_, {}};
+  RecordedTotals recorded{last_version_, {}, order_.waiting()};
   for (const SchemaTotals &schema : schemas_) recorded.schemas.push_back({schema.id, schema.totals});
+  uint64_t before = report->problems();
   uint64_t removed = repair_file(*store_.connection_, store_.checked_schema(), recorded, report);
+  if (report->problems() > before) order_.forget();  // it was made anew
   read_table_of_totals();
   all_changed_ = totals_changed_ = must_save_ = true;
   return removed;
@@ -431,6 +440,7 @@ size_t SqliteTransaction::tidy(size_t candidates, bool doubting) {
     std::vector<Misplaced> found;
     Use misplaced(writer_.misplaced);
     misplaced->bind(1, uint64_t{candidates});
+    order_.bind_begin(writer_.misplaced, 2);
     while (misplaced->step()) found.push_back({row_of(writer_.misplaced), std::string(misplaced->bytes(kKey))});
     return found;
   };
@@ -487,6 +497,7 @@ void SqliteTransaction::prepare_totals() {
   if (stale && !table_is_stale_) wants_maintenance_ = true;
   if (stale != table_is_stale_) writer_.set_totals_are_stale.bind(1, int64_t{stale}).run();
   if (save) {
+    order_.settle();
     new_version();  // evidence too
     for (const SchemaTotals &schema : schemas_) {
       writer_.save_totals.bind(1, schema.id)
@@ -503,6 +514,7 @@ void SqliteTransaction::prepare_totals() {
   }
   if (!fits) return shared->forget();
   FileTotals next;
+  next.waiting = order_.waiting();
   next.last_version = last_version_;
   next.evidence = save ? 0 : last_put_;
   next.evidence_version = save ? last_version_ : last_put_version_;
@@ -538,6 +550,7 @@ bool SqliteTransaction::check_totals() {
 
 void SqliteTransaction::commit(const std::function<void()> &publish) {
   // A failure up to here leaves the transaction to the destructor.
+  totals_changed_ = totals_changed_ || order_.changed();
   if (totals_changed_) prepare_totals();
   SharedTotals *shared = totals_changed_ ? store_.totals_.get() : nullptr;
   std::optional<DataVersion::OwnCommit> own_commit;

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "disk/eviction_order.h"
 #include "disk/sqlite_store.h"
 
 namespace dbc {
@@ -64,7 +65,7 @@ class SqliteTransaction final : public Transaction {
   std::optional<Row> find(const Key &key);
   static void subtract(Totals *totals, const Row &row);
   [[noreturn]] void fail_for_endless_order() const;
-  void erase_row(const Row &row, std::string_view key);
+  void erase_row(const Row &row, std::string_view key, bool is_first = false);
   std::optional<Victim> find_oldest();
   int64_t take_place_of_oldest(const Key &key, double timestamp, uint64_t version, std::optional<Removed> *removed);
   void record(const Row &row, std::string_view key, double timestamp);
@@ -88,12 +89,13 @@ class SqliteTransaction final : public Transaction {
   SqliteStore &store_;
   std::optional<NoFork> no_fork_;
   Writer &writer_;
+  EvictionOrder order_;
   std::vector<SchemaTotals> schemas_;
   uint64_t last_version_ = 0;
   int64_t last_put_ = 0;         // id of the last item that was put; 0: none, or it was taken out again
   uint64_t last_put_version_ = 0;
   bool totals_changed_ = false;  // counts or last_version_
-  bool table_is_stale_ = false;  // as SharedTotals knows it
+  bool table_is_stale_ = false;  // and what the order has still to be told waits in the shared file; as SharedTotals knows it
   bool must_save_ = false;       // in the table, whatever else would do
   std::vector<uint64_t> changed_;  // hashes of the keys whose items changed
   bool all_changed_ = false;

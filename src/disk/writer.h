@@ -32,6 +32,7 @@ struct Writer {
                     "INSERT INTO item(key, timestamp, recorded, version, schema_id, size, checksum, encoding, data) "
                     "VALUES(?1, ?2, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"),
         insert_order(c, "INSERT INTO eviction_order(recorded, key, id) VALUES(?1, ?2, ?3)"),
+        insert_order_of(c, "INSERT INTO eviction_order(recorded, key, id) SELECT ?1, key, id FROM item WHERE id = ?2"),
         // The order stays as it is: an item may well be younger than it is recorded.
         update_item(c,
                     "UPDATE item SET timestamp = ?2, version = ?3, schema_id = ?4, size = ?5, checksum = ?6, "
@@ -42,10 +43,20 @@ struct Writer {
         erase_item(c, "DELETE FROM item WHERE id = ?1"),
         erase_usage(c, "DELETE FROM usage WHERE id = ?1"),
         erase_order(c, "DELETE FROM eviction_order WHERE recorded = ?1 AND key = ?2"),
+        erase_order_before(c, "DELETE FROM eviction_order WHERE (recorded, key) < (?1, ?2)"),
+        erase_order_through(c, "DELETE FROM eviction_order WHERE (recorded, key) <= (?1, ?2)"),
         oldest(c,
                "SELECT item.id, item.version, item.schema_id, item.size, " DBC_LAST_ACCESS
                ", o.recorded, o.key FROM eviction_order o LEFT JOIN item ON item.id = o.id "
-               "LEFT JOIN usage ON usage.id = item.id ORDER BY o.recorded, o.key LIMIT 1"),
+               "LEFT JOIN usage ON usage.id = item.id WHERE (o.recorded, o.key) > (?1, ?2) "
+               "ORDER BY o.recorded, o.key LIMIT 1"),
+        first_with_item(c,
+                        "SELECT o.recorded, o.key FROM eviction_order o JOIN item ON item.id = o.id AND item.key = o.key "
+                        "LEFT JOIN usage ON usage.id = item.id WHERE " DBC_RECORDED
+                        " = o.recorded ORDER BY o.recorded, o.key LIMIT 1"),
+        enter_missing(c,
+                      "INSERT OR IGNORE INTO eviction_order(recorded, key, id) SELECT " DBC_RECORDED
+                      ", item.key, item.id FROM item LEFT JOIN usage ON usage.id = item.id"),
         move_order(c, "UPDATE eviction_order SET recorded = ?3 WHERE recorded = ?1 AND key = ?2"),
         set_usage(c,
                   "INSERT INTO usage(id, version, timestamp, recorded) VALUES(?1, ?2, ?3, ?4) ON CONFLICT(id) DO UPDATE "
@@ -62,8 +73,8 @@ struct Writer {
         // Of the next ?1 candidates for eviction, those that the order knows under an earlier time than theirs.
         misplaced(c,
                   "SELECT item.id, item.version, item.schema_id, item.size, " DBC_LAST_ACCESS
-                  " AS last_access, o.recorded, o.key FROM (SELECT * FROM eviction_order ORDER BY recorded, key LIMIT ?1) "
-                  "o JOIN item ON item.id = o.id LEFT JOIN usage ON usage.id = item.id WHERE last_access > o.recorded"),
+                  " AS last_access, o.recorded, o.key FROM (SELECT * FROM eviction_order WHERE (recorded, key) > (?2, ?3) "
+                  "ORDER BY recorded, key LIMIT ?1) o JOIN item ON item.id = o.id LEFT JOIN usage ON usage.id = item.id WHERE last_access > o.recorded"),
         expired(c,
                 "SELECT item.id, item.version, item.schema_id, item.size, " DBC_LAST_ACCESS
                 " AS last_access, o.recorded, o.key FROM eviction_order o JOIN item ON item.id = o.id "
@@ -80,8 +91,9 @@ struct Writer {
   Statement begin, commit, roll_back;
   Statement totals, save_totals, totals_are_stale, set_totals_are_stale;
   Statement count_undone, count_checkpoint, count_again, version_of, last_saved_version;
-  Statement find, insert_item, insert_order, update_item, replace_item, erase_item, erase_usage, erase_order;
-  Statement oldest, move_order, set_usage, set_back, touch, first_touch, misplaced, expired;
+  Statement find, insert_item, insert_order, insert_order_of, update_item, replace_item;
+  Statement erase_item, erase_usage, erase_order, erase_order_before, erase_order_through;
+  Statement oldest, first_with_item, enter_missing, move_order, set_usage, set_back, touch, first_touch, misplaced, expired;
   Statement erase_other_order, erase_other_usage, erase_other_items, clear_items, clear_usage, clear_order;
   Compressor compressor;
 };

@@ -24,7 +24,7 @@ namespace {
 
 // "dbcfile1" in little-endian order: another byte order is another layout.
 constexpr uint64_t kMagic = 0x31656c6966636264;
-constexpr uint64_t kLayoutVersion = 4;
+constexpr uint64_t kLayoutVersion = 5;
 
 // An even step that takes a word past every value anyone may remember: words grow by 2 a write, so one that was laid
 // out anew never meets its past. Random, so that words that were lost and began at zero again differ from the last time
@@ -60,21 +60,21 @@ struct SharedFile::Layout {
 constexpr void SharedFile::check_layout_version() {
   using Area = SharedTotals::Area;
   using Bank = Area::Bank;
-  static_assert(kLayoutVersion == 4 && sizeof(Layout) == 4096 + 131072 * 8 && offsetof(Layout, magic) == 0 &&
+  static_assert(kLayoutVersion == 5 && sizeof(Layout) == 4096 + 131072 * 8 && offsetof(Layout, magic) == 0 &&
                     offsetof(Layout, layout_version) == 8 && offsetof(Layout, word_count) == 16 &&
                     offsetof(Layout, database_id) == 24 && offsetof(Layout, incarnation) == 32 &&
                     offsetof(Layout, damaged_database) == 40 && offsetof(Layout, queue) == 64 &&
-                    offsetof(Layout, totals) == 128 && offsetof(Layout, versions) == 448 &&
+                    offsetof(Layout, totals) == 128 && offsetof(Layout, versions) == 2816 &&
                     offsetof(Layout, words) == 4096,
                 "the layout of the shared file has changed: raise kLayoutVersion, then write here what it is now");
-  static_assert(kLayoutVersion == 4 && sizeof(WriterQueue) == 12 && offsetof(WriterQueue, arrived) == 0 &&
+  static_assert(kLayoutVersion == 5 && sizeof(WriterQueue) == 12 && offsetof(WriterQueue, arrived) == 0 &&
                     offsetof(WriterQueue, served) == 4 && offsetof(WriterQueue, event) == 8,
                 "the queue in the shared file has changed: raise kLayoutVersion, then write here what it is now");
-  static_assert(kLayoutVersion == 4 && sizeof(Area) == 320 && offsetof(Area, boot) == 0 && offsetof(Area, state) == 8 &&
-                    offsetof(Area, banks) == 16 && sizeof(Bank) == 152 && offsetof(Bank, words) == 0 &&
-                    offsetof(Bank, sequence) == 136 && offsetof(Bank, checksum) == 144,
+  static_assert(kLayoutVersion == 5 && sizeof(Area) == 2688 && offsetof(Area, boot) == 0 && offsetof(Area, state) == 8 &&
+                    offsetof(Area, banks) == 16 && sizeof(Bank) == 1336 && offsetof(Bank, words) == 0 &&
+                    offsetof(Bank, sequence) == 1320 && offsetof(Bank, checksum) == 1328,
                 "the totals in the shared file have changed: raise kLayoutVersion, then write here what they are now");
-  static_assert(kLayoutVersion == 4 && LockByte::kWriter == LockByte{0} && LockByte::kLayout == LockByte{1} &&
+  static_assert(kLayoutVersion == 5 && LockByte::kWriter == LockByte{0} && LockByte::kLayout == LockByte{1} &&
                     LockByte::kInUse == LockByte{2},
                 "the locks on the shared file have changed: raise kLayoutVersion, then write here what they are now");
 }

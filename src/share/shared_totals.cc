@@ -3,7 +3,10 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <bit>
 #include <cerrno>
+#include <cstring>
 #include <string_view>
 #include <tuple>
 
@@ -25,12 +28,14 @@ uint64_t read_boot() {
   return size < 36 ? 0 : hash_bytes({text, static_cast<size_t>(size)}) | 1;
 }
 
-template <typename Words>
-uint64_t checksum_of(const Words &words, uint64_t sequence) {
-  return hash_bytes({reinterpret_cast<const char *>(words.data()), sizeof words}, sequence);
+using Bank = SharedTotals::Area::Bank;
+using Words = std::array<uint64_t, std::tuple_size_v<decltype(Bank::words)>>;
+
+uint64_t checksum_of(const Words &words, size_t used, uint64_t sequence) {
+  return hash_bytes({reinterpret_cast<const char *>(words.data()), used * sizeof(uint64_t)}, sequence);
 }
 
-using Words = std::array<uint64_t, std::tuple_size_v<decltype(SharedTotals::Area::Bank::words)>>;
+size_t used_words(uint64_t fresh_count) { return Bank::kFresh + 1 + 2 * fresh_count; }
 
 constexpr int kNumberBits = 48;  // for a commit every microsecond for years
 
@@ -60,11 +65,15 @@ bool SharedTotals::adopt_boot() {
 }
 
 std::optional<FileTotals> SharedTotals::read(uint64_t sequence) const {
-  const Area::Bank &bank = area_->banks[sequence & 1];
+  const Bank &bank = area_->banks[sequence & 1];
+  uint64_t fresh_count = bank.words[Bank::kFresh].load(std::memory_order_relaxed);
+  if (fresh_count > WaitingPlaces::kMost) return std::nullopt;
   Words words;
-  for (size_t i = 0; i < words.size(); ++i) words[i] = bank.words[i].load(std::memory_order_relaxed);
+  const size_t used = used_words(fresh_count);
+  for (size_t i = 0; i < used; ++i) words[i] = bank.words[i].load(std::memory_order_relaxed);
+  if (words[Bank::kFresh] != fresh_count) return std::nullopt;
   if (bank.sequence.load(std::memory_order_relaxed) != sequence) return std::nullopt;
-  if (bank.checksum.load(std::memory_order_relaxed) != checksum_of(words, sequence)) return std::nullopt;
+  if (bank.checksum.load(std::memory_order_relaxed) != checksum_of(words, used, sequence)) return std::nullopt;
   FileTotals totals;
   totals.last_version = words[0];
   totals.evidence = static_cast<int64_t>(words[1]);
@@ -73,27 +82,55 @@ std::optional<FileTotals> SharedTotals::read(uint64_t sequence) const {
   totals.count = words[4];
   if (totals.count > FileTotals::kMostSchemas) return std::nullopt;
   for (size_t i = 0; i < totals.count; ++i) {
-    totals.schemas[i] = {static_cast<int64_t>(words[3 * i + 5]), words[3 * i + 6], words[3 * i + 7]};
+    const uint64_t *schema = &words[Bank::kSchemas + 3 * i];
+    totals.schemas[i] = {static_cast<int64_t>(schema[0]), schema[1], schema[2]};
+  }
+  WaitingPlaces &waiting = totals.waiting;
+  waiting.gone_count = words[Bank::kGone];
+  waiting.gone_until = std::bit_cast<double>(words[Bank::kGone + 1]);
+  waiting.gone_key_bytes = words[Bank::kGone + 2];
+  if (waiting.gone_key_bytes > WaitingPlaces::kMostKeyBytes) return std::nullopt;
+  std::memcpy(waiting.gone_key.data(), &words[Bank::kGone + 3], waiting.gone_key_bytes);
+  waiting.fresh_count = fresh_count;
+  for (size_t i = 0; i < fresh_count; ++i) {
+    const uint64_t *place = &words[Bank::kFresh + 1 + 2 * i];
+    waiting.fresh[i] = {static_cast<int64_t>(place[0]), std::bit_cast<double>(place[1])};
   }
   return totals;
 }
 
 void SharedTotals::write(uint64_t sequence, const FileTotals &totals) {
-  Words words{};
+  const WaitingPlaces &waiting = totals.waiting;
+  Words words;
+  const size_t used = used_words(waiting.fresh_count);
+  std::fill_n(words.begin(), used, 0);
   words[0] = totals.last_version;
   words[1] = static_cast<uint64_t>(totals.evidence);
   words[2] = totals.evidence_version;
   words[3] = totals.table_is_stale ? 1 : 0;
   words[4] = totals.count;
   for (size_t i = 0; i < totals.count; ++i) {
-    words[3 * i + 5] = static_cast<uint64_t>(totals.schemas[i].id);
-    words[3 * i + 6] = totals.schemas[i].items;
-    words[3 * i + 7] = totals.schemas[i].bytes;
+    uint64_t *schema = &words[Bank::kSchemas + 3 * i];
+    schema[0] = static_cast<uint64_t>(totals.schemas[i].id);
+    schema[1] = totals.schemas[i].items;
+    schema[2] = totals.schemas[i].bytes;
   }
-  Area::Bank &bank = area_->banks[sequence & 1];
-  for (size_t i = 0; i < words.size(); ++i) bank.words[i].store(words[i], std::memory_order_relaxed);
+  if (waiting.gone_count > 0) {
+    words[Bank::kGone] = waiting.gone_count;
+    words[Bank::kGone + 1] = std::bit_cast<uint64_t>(waiting.gone_until);
+    words[Bank::kGone + 2] = waiting.gone_key_bytes;
+    std::memcpy(&words[Bank::kGone + 3], waiting.gone_key.data(), waiting.gone_key_bytes);
+  }
+  words[Bank::kFresh] = waiting.fresh_count;
+  for (size_t i = 0; i < waiting.fresh_count; ++i) {
+    uint64_t *place = &words[Bank::kFresh + 1 + 2 * i];
+    place[0] = static_cast<uint64_t>(waiting.fresh[i].id);
+    place[1] = std::bit_cast<uint64_t>(waiting.fresh[i].recorded);
+  }
+  Bank &bank = area_->banks[sequence & 1];
+  for (size_t i = 0; i < used; ++i) bank.words[i].store(words[i], std::memory_order_relaxed);
   bank.sequence.store(sequence, std::memory_order_relaxed);
-  bank.checksum.store(checksum_of(words, sequence), std::memory_order_relaxed);
+  bank.checksum.store(checksum_of(words, used, sequence), std::memory_order_relaxed);
 }
 
 std::optional<FileTotals> SharedTotals::current() const {

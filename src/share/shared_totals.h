@@ -1,4 +1,5 @@
-// SharedTotals: how many items a database holds, of how many bytes, and the last version given out, where all processes see it.
+// SharedTotals: how many items a database holds, of how many bytes, the last version given out, and what its order of eviction
+// has still to be told, where all processes see it.
 //
 // Keeping the counts in the database costs every put a page of its own, in the WAL, for 24 bytes. Here they cost nothing; but
 // then a commit and its counts are two things, and a writer may die between them. So a writer first prepares the counts that
@@ -18,6 +19,24 @@
 
 namespace dbc {
 
+// Changes of the order of eviction that wait to be made in the database (see disk/eviction_order.h).
+struct WaitingPlaces {
+  static constexpr size_t kMost = 64;
+  static constexpr size_t kMostKeyBytes = 128;
+  struct Place {
+    int64_t id = 0;
+    double recorded = 0;
+  };
+  // Items that the order lacks.
+  size_t fresh_count = 0;
+  std::array<Place, kMost> fresh;
+  // How many first places of the order, up to this one, belong to items that are gone.
+  size_t gone_count = 0;
+  double gone_until = 0;
+  size_t gone_key_bytes = 0;
+  std::array<char, kMostKeyBytes> gone_key{};
+};
+
 struct FileTotals {
   static constexpr size_t kMostSchemas = 4;
   struct Schema {
@@ -33,6 +52,7 @@ struct FileTotals {
   bool table_is_stale = false;
   size_t count = 0;  // of the schemas below
   std::array<Schema, kMostSchemas> schemas;
+  WaitingPlaces waiting;
 };
 
 class SharedTotals {
@@ -40,7 +60,10 @@ class SharedTotals {
   // Lies in shared memory. Zeros mean that nothing is known; any other bytes are safe, and nearly all are found out.
   struct Area {
     struct Bank {
-      std::array<std::atomic<uint64_t>, 5 + 3 * FileTotals::kMostSchemas> words;
+      static constexpr size_t kSchemas = 5, kGone = kSchemas + 3 * FileTotals::kMostSchemas,
+                              kFresh = kGone + 3 + WaitingPlaces::kMostKeyBytes / 8;
+      // The last ones only as far as they are used.
+      std::array<std::atomic<uint64_t>, kFresh + 1 + 2 * WaitingPlaces::kMost> words;
       std::atomic<uint64_t> sequence;
       std::atomic<uint64_t> checksum;
     };

@@ -185,6 +185,7 @@ class KillTest : public ::testing::Test {
       model::expect_status(DBC_OK, dbc_total_size(cache, &size), "total_size");
       model::expect_equal(present, items, "count");
       model::expect_equal(bytes, size, "total size");
+      model::expect_sound(cache);
     }
     dbc_free(cache);
     sqlite3 *database = nullptr;

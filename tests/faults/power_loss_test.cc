@@ -194,6 +194,7 @@ class CutRun {
     if (safe) {
       if (moved) throw Mismatch("the file was given up");
       model::expect_equal(uint64_t{found.size()}, count, "count");
+      model::expect_sound(cache);
       // The call that was under way may have happened.
       size_t latest = std::min(cut.acknowledged + 1, states_.size() - 1);
       auto begin = states_.begin(), end = begin + static_cast<std::ptrdiff_t>(latest) + 1;

@@ -69,6 +69,14 @@ inline void expect_status(int expected, int actual, const std::string &what) {
                  (actual >= DBC_INVALID_ARGUMENT ? std::string(": ") + dbc_last_error() : ""));
 }
 
+// As dbc_check sees it: structure, items, order, counts.
+inline void expect_sound(dbc_cache *cache) {
+  std::string report(2000, 0);
+  uint64_t problems = 0;
+  expect_status(DBC_OK, dbc_check(cache, 0, report.data(), report.size(), &problems), "check");
+  if (problems > 0) throw Mismatch("check: " + report.substr(0, report.find('\0')));
+}
+
 // One state of one key in a tier, for comparing tiers in LRU order.
 struct Row {
   std::string key;

@@ -22,7 +22,7 @@ constexpr const char *kWhatToDo =
     "kFormatVersion in src/disk/format.h, migrate files of the format before (migrate_format), then write it here anew";
 
 // In the order of their names.
-constexpr const char *kFormat2 = R"sql(
+constexpr const char *kFormat3 = R"sql(
 CREATE VIEW cache(key, value, timestamp, schema_version, size) AS
   SELECT item.key, item.data,
     CASE usage.version WHEN item.version THEN usage.timestamp ELSE item.timestamp END, schema_version.version, item.size
@@ -57,21 +57,21 @@ CREATE TABLE usage(
   recorded REAL NOT NULL);
 )sql";
 
-TEST(Format, OfVersion2) {
+TEST(Format, OfVersion3) {
   Connection connection(":memory:", SQLITE_OPEN_READWRITE);
   create_format(connection, true);
   std::string text = "\n";
   Statement tables(connection, "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name");
   while (tables.step()) text += std::string(tables.bytes(0)) + ";\n";
-  EXPECT_EQ(text, kFormat2) << kWhatToDo;
+  EXPECT_EQ(text, kFormat3) << kWhatToDo;
   EXPECT_EQ(connection.query_integer("PRAGMA application_id"), 0x64626331);
-  EXPECT_EQ(connection.query_integer("PRAGMA user_version"), 2) << kWhatToDo;
+  EXPECT_EQ(connection.query_integer("PRAGMA user_version"), 3) << kWhatToDo;
   Statement meta(connection, "SELECT group_concat(name) FROM meta");
   EXPECT_TRUE(meta.step() && meta.bytes(0) == "database_id,first_version") << kWhatToDo;
 }
 
 // The hash that seeds checksums and makes them, and how values are stored.
-TEST(Format, OfTheValuesOfVersion2) {
+TEST(Format, OfTheValuesOfVersion3) {
   EXPECT_EQ(hash_bytes("value", hash_bytes("key")), 0xb19fcf792e11118eu) << kWhatToDo;
   EXPECT_EQ(static_cast<int>(Encoding::kAsGiven), 0) << kWhatToDo;
   EXPECT_EQ(static_cast<int>(Encoding::kZstdText), 1) << kWhatToDo;

@@ -17,6 +17,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "disk/format.h"
 #include "processes.h"
 
 namespace dbc {
@@ -508,6 +509,20 @@ PRAGMA wal_checkpoint(TRUNCATE);
   store = open();
   EXPECT_EQ(store->totals().items, 0u);
   close(*store);
+}
+
+TEST_P(SqliteFileTest, AFileOfFormat2IsMigratedWithAllItHolds) {
+  auto store = open();
+  for (const char *key : {"a", "b", "c"}) put(*store, key, 1);
+  close(*store);
+  store.reset();
+  execute_in_file("PRAGMA user_version=2");
+  store = open();
+  EXPECT_EQ(store->totals().items, 3u);
+  put(*store, "d", 2);
+  EXPECT_EQ(evict(*store, 4), "abcd");
+  close(*store);
+  EXPECT_EQ(Connection(path(), SQLITE_OPEN_READWRITE).query_integer("PRAGMA user_version"), kFormatVersion);
 }
 
 TEST_P(SqliteFileTest, AForeignProgramThatHoldsTheFileMakesItBusy) {
