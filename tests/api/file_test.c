@@ -127,8 +127,8 @@ TEST(space_is_used_again) {
   CHECK(info.st_size < 3 * 2 * (off_t)MIB);  // 30 MiB went through
 }
 
-// Damage behind the first pages shows only in use. Whoever meets it goes on with a fresh file, and so does everybody else.
-TEST(damage_found_in_use_starts_a_fresh_cache) {
+// Leaves a file of 500 items, key0 to key499, which is pages enough to damage some.
+static void make_file(void) {
   dbc_cache *cache = open_default(PATH);
   char key[16], value[512];
   memset(value, 'v', sizeof value - 1);
@@ -138,16 +138,26 @@ TEST(damage_found_in_use_starts_a_fresh_cache) {
     put(cache, key, value);
   }
   dbc_free(cache);
+}
+
+// The same, damaged behind the first pages: that shows only in use.
+static void make_damaged_file(void) {
+  make_file();
   size_t size;
   char *bytes = read_file(PATH, &size);
   CHECK(size > 20 * 4096);
   memset(bytes + 4 * 4096, 0x5A, size - 4 * 4096);
   write_file(PATH, bytes, size);
   free(bytes);
+}
 
-  cache = open_default(PATH);
+// Whoever meets damage in use goes on with a fresh file, and so does everybody else.
+TEST(damage_found_in_use_starts_a_fresh_cache) {
+  make_damaged_file();
+  dbc_cache *cache = open_default(PATH);
   dbc_cache *other = open_default(PATH);
   for (int i = 0; i < 500; ++i) {
+    char key[16];
     snprintf(key, sizeof key, "key%d", i);
     dbc_value *found = NULL;
     dbc_status status = dbc_get(cache, KEY(key), NULL, &found);
@@ -168,16 +178,8 @@ TEST(damage_found_in_use_starts_a_fresh_cache) {
 
 // A file that was reported as damaged is known again by its identity, which is in the file and can be damaged as well.
 TEST(damage_in_use_to_the_identity_of_the_file_too) {
+  make_file();
   dbc_cache *cache = open_default(PATH);
-  char key[16], value[512];
-  memset(value, 'v', sizeof value - 1);
-  value[sizeof value - 1] = 0;
-  for (int i = 0; i < 500; ++i) {
-    snprintf(key, sizeof key, "key%d", i);
-    put(cache, key, value);
-  }
-  dbc_free(cache);
-  cache = open_default(PATH);
   pid_t child = fork();  // in another process: here it would take SQLite's locks away
   if (child == 0) {
     size_t size, at = 0;
@@ -219,19 +221,8 @@ TEST(a_header_that_forbids_to_write_is_damage) {
 }
 
 TEST(damage_found_in_use_is_an_error_if_wanted) {
-  dbc_cache *cache = open_default(PATH);
-  for (int i = 0; i < 500; ++i) {
-    char key[16];
-    snprintf(key, sizeof key, "key%d", i);
-    put(cache, key, "a value of some length, so that there are pages");
-  }
-  dbc_free(cache);
-  size_t size;
-  char *bytes = read_file(PATH, &size);
-  memset(bytes + 4 * 4096, 0x5A, size - 4 * 4096);
-  write_file(PATH, bytes, size);
-  free(bytes);
-  cache = open_with(PATH, "1.0.0", OPTIONS({DBC_ON_CORRUPT, DBC_ON_CORRUPT_FAIL}));
+  make_damaged_file();
+  dbc_cache *cache = open_with(PATH, "1.0.0", OPTIONS({DBC_ON_CORRUPT, DBC_ON_CORRUPT_FAIL}));
   CHECK(refused(dbc_put(cache, KEY("new"), "v", 1, 0, NULL, NULL), DBC_CORRUPT, PATH));
   CHECK(refused(dbc_put(cache, KEY("new"), "v", 1, 0, NULL, NULL), DBC_CORRUPT, PATH));
   dbc_free(cache);
