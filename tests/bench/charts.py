@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from svg import Dot, Line, dots, lines, ratio_label, time_label
 from targets import Results, judge
 
 OURS, PEER, FLOOR, GOOD, BAD = 0, 1, 2, 3, 4
 
 
+def _calls(results: Results, rows: Iterable[tuple[str, str, int]], title: str, subtitle: str) -> str | None:
+    """A row each for a label, a series and a colour; what was not measured has none."""
+    made = [
+        Dot(label, results.of(name), time_label(results.of(name)), colour, colour == OURS)
+        for label, name, colour in rows
+        if name in results.series
+    ]
+    return dots(title, subtitle, made) if made else None
+
+
 def _python(results: Results, call: str, title: str) -> str | None:
     prefix = f"python peer {call}, "
-    rows = []
-    for name in results.series:
-        if name.startswith(prefix):
-            label = name[len(prefix) :]
-            value = results.of(name)
-            own = label.startswith("diskbackedcache")
-            rows.append(Dot(label, value, time_label(value), OURS if own else PEER, own))
-    rows.sort(key=lambda row: row.value)
+    rows = [
+        (name.removeprefix(prefix), name, OURS if name.startswith(f"{prefix}diskbackedcache") else PEER)
+        for name in results.series
+        if name.startswith(prefix)
+    ]
+    rows.sort(key=lambda row: results.of(row[1]))
     subtitle = "a call with a Pydantic object of 512 bytes, zipf over 10 000 keys; shorter is faster"
-    return dots(title, subtitle, rows) if rows else None
+    return _calls(results, rows, title, subtitle)
 
 
 def _native(results: Results) -> str | None:
-    rows = []
-    for label, name, colour in (
+    rows = (
         ("get from memory, no copy", "P1 get", OURS),
         ("a map's find and copy", "P1 map find and copy", FLOOR),
         ("get from disk", "P3 get", OURS),
@@ -34,24 +43,18 @@ def _native(results: Results) -> str | None:
         ("a prepared upsert", "P4 upsert, zipf", FLOOR),
         ("put_many, an item", "P5 put_many", OURS),
         ("upserts in a transaction, an item", "P5 upserts", FLOOR),
-    ):
-        if name in results.series:
-            value = results.of(name)
-            rows.append(Dot(label, value, time_label(value), colour, colour == OURS))
-    return dots("What calls cost in C", "512-byte values, 100 000 keys; shorter is faster", rows) if rows else None
+    )
+    return _calls(results, rows, "What calls cost in C", "512-byte values, 100 000 keys; shorter is faster")
 
 
 def _stores(results: Results) -> str | None:
-    rows = []
-    for call in ("get", "put", "put_many"):
-        for name in ("libdbc", "SQLite, plain table", "LMDB", "RocksDB", "LevelDB"):
-            series = f"peer {call}, {name}"
-            if series in results.series:
-                value = results.of(series)
-                own = name == "libdbc"
-                rows.append(Dot(f"{call}: {name}", value, time_label(value), OURS if own else PEER, own))
+    rows = (
+        (f"{call}: {name}", f"peer {call}, {name}", OURS if name == "libdbc" else PEER)
+        for call in ("get", "put", "put_many")
+        for name in ("libdbc", "SQLite, plain table", "LMDB", "RocksDB", "LevelDB")
+    )
     subtitle = "from C, 512-byte values, zipf over 100 000 keys; put_many: an item of 1000"
-    return dots("Beside stores of bytes", subtitle, rows) if rows else None
+    return _calls(results, rows, "Beside stores of bytes", subtitle)
 
 
 def _sizes(results: Results) -> str | None:

@@ -24,6 +24,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import documents
+from machine import processor
 from profile_calls import profile
 from report import Table, tables
 from rich.console import Console
@@ -40,16 +41,6 @@ PYTHON = [f"Y{number}" for number in range(1, 8)] + ["python-peers", "sizes"]
 COUNTED = ["profile"]
 REPETITIONS = {"Y6": 3, "Y7": 15, "sizes": 5}
 WITH_TARGET = {"files": ["churn", "wal"]}
-
-
-def processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def revision() -> str:
@@ -180,8 +171,10 @@ def main() -> int:
                 "what": verdict.part.what,
                 "limit": verdict.part.limit,
                 "unit": verdict.part.unit,
+                "at_least": verdict.part.at_least,
+                "value": verdict.value,
+                "verdict": verdict.text(),
             }
-            | {"at_least": verdict.part.at_least, "value": verdict.value, "verdict": verdict.text()}
             for verdict in judge(results, only)
         ]
         arguments.output.parent.mkdir(parents=True, exist_ok=True)

@@ -17,6 +17,8 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from machine import processor
+
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
 
@@ -70,13 +72,6 @@ def fill(page: str, language: str, text: str) -> str:
     if not pattern.search(page):
         raise ValueError(f"{DOCUMENT.name} has no {start}")
     return pattern.sub(lambda _: f"{start}\n{text}\n{end}", page)
-
-
-def processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.machine()
 
 
 def about(path: Path) -> str:

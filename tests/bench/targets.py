@@ -16,11 +16,14 @@ class Results:
         self.facts = document["facts"]
         self.unavailable = document["unavailable"]
 
+    def samples(self, name: str) -> list[float]:
+        return self.series[name]["samples"]
+
     def of(self, name: str) -> float:
-        return median(self.series[name]["samples"])
+        return median(self.samples(name))
 
     def ratio(self, name: str, to: str) -> float:
-        pairs = zip(self.series[name]["samples"], self.series[to]["samples"], strict=True)
+        pairs = zip(self.samples(name), self.samples(to), strict=True)
         return median(one / other for one, other in pairs)
 
 
@@ -46,197 +49,119 @@ class Part:
 class Target:
     name: str
     operation: str
-    parts: tuple[Part, ...]
+    parts: list[Part]
 
 
 def times(what: str, name: str, to: str, limit: float) -> Part:
+    """How many times as much at the most."""
     return Part(what, lambda results: results.ratio(name, to), limit, "x")
 
 
-def faster(what: str, name: str, than: str, limit: float) -> Part:
-    """How many times faster, in times a call."""
-    return Part(what, lambda results: results.ratio(than, name), limit, "x", at_least=True)
-
-
 def rate(what: str, name: str, to: str, limit: float) -> Part:
-    """How many times as many, in calls a second."""
+    """How many times as many at the least, in calls a second."""
     return Part(what, lambda results: results.ratio(name, to), limit, "x", at_least=True)
 
 
-def least(what: str, name: str, limit: float, unit: str, scale: float = 1) -> Part:
+def faster(what: str, name: str, than: str, limit: float) -> Part:
+    """How many times faster at the least, in times a call."""
+    return rate(what, than, name, limit)
+
+
+def at_most(what: str, name: str, limit: float, unit: str, scale: float = 1) -> Part:
     return Part(what, lambda results: results.of(name) * scale, limit, unit)
 
 
-TARGETS = (
-    Target(
-        "P1",
-        "memory hit in C, no copy",
-        (times("to a map's find and copy of 512 bytes", "P1 get", "P1 map find and copy", 2.0),),
-    ),
-    Target(
-        "P2",
-        "memory hits, 2 threads",
-        (
-            rate("throughput of two threads, to one", "P2 gets, two threads", "P2 gets, one thread", 1.7),
-            rate("beside a writer, to alone", "P2 gets beside a writer", "P2 gets alone", 0.7),
+def fact(what: str, name: str, limit: float, unit: str) -> Part:
+    return Part(what, lambda results: results.facts[name], limit, unit)
+
+
+_PARTS = {
+    ("P1", "memory hit in C, no copy"): [
+        times("to a map's find and copy of 512 bytes", "P1 get", "P1 map find and copy", 2.0),
+    ],
+    ("P2", "memory hits, 2 threads"): [
+        rate("throughput of two threads, to one", "P2 gets, two threads", "P2 gets, one thread", 1.7),
+        rate("beside a writer, to alone", "P2 gets beside a writer", "P2 gets alone", 0.7),
+    ],
+    ("P3", "disk hit, working set far above the memory tier"): [
+        times("to a SELECT on the plain table, uniform", "P3 get", "P3 select", 1.15),
+        times("to a SELECT on the plain table, zipf", "P3 get, zipf, no memory tier", "P3 select, zipf", 1.15),
+    ],
+    ("P4", "put, write-through, overwriting"): [
+        times("to an upsert into the plain table, zipf", "P4 put, zipf", "P4 upsert, zipf", 0.5),
+        times("to an upsert into the plain table, uniform", "P4 put, uniform", "P4 upsert, uniform", 0.5),
+    ],
+    ("P5", "put_many(1000), random overwrites"): [
+        times("to upserts of the same rows in one transaction", "P5 put_many", "P5 upserts", 0.6),
+    ],
+    ("P6", "a get that moves the order on disk"): [
+        at_most("extra cost, amortised", "P6 extra cost of a move", 3, "us"),
+        times(
+            "p99.9 of memory hits beside flushes, to their median",
+            "P6 memory hit beside flushes, p99.9",
+            "P6 memory hit beside flushes, median",
+            20,
         ),
-    ),
-    Target(
-        "P3",
-        "disk hit, working set far above the memory tier",
-        (
-            times("to a SELECT on the plain table, uniform", "P3 get", "P3 select", 1.15),
-            times("to a SELECT on the plain table, zipf", "P3 get, zipf, no memory tier", "P3 select, zipf", 1.15),
+    ],
+    ("P7", "put into a full cache, one eviction each"): [
+        times("to an overwrite", "P7 put, few items", "P7 overwrite", 1.5),
+        times("1 M items to 10 k", "P7 put, many items", "P7 put, few items", 1.3),
+    ],
+    ("P8", "put, write-behind"): [
+        at_most("while the buffer has room", "P8 put, room in the buffer", 2, "us"),
+        Part("sustained, zipf", lambda results: results.of("P8 sustained puts, zipf"), 60_000, "1/s", at_least=True),
+    ],
+    ("P9", "a file with 1 M items"): [
+        at_most("open", "P9 open", 20, "ms", 1e-3),
+        at_most("close", "P9 close", 20, "ms", 1e-3),
+    ],
+    ("P10", "memory an item, beyond key and value"): [
+        Part("at the most, of four sizes", lambda results: max(results.samples("P10 memory an item")), 112, "bytes"),
+    ],
+    ("P11", "puts, write-through, 4 threads"): [
+        rate("total rate, to one thread", "P11 puts, threads: 4", "P11 puts, threads: 1", 2.5),
+    ],
+    ("Y1", "Python: memory hit of a Pydantic object"): [
+        at_most("a call", "Y1 get", 0.6, "us"),
+        times("to cachetools.LRUCache.get", "Y1 get", "Y1 cachetools get", 1.3),
+        faster("faster than diskcache", "Y1 get", "Y1 diskcache get", 12),
+    ],
+    ("Y2", "Python: put of a Pydantic object"): [
+        faster("faster than diskcache, overwriting", "Y2 put", "Y2 diskcache set", 2.5),
+        faster("faster than diskcache, fresh", "Y2 put, fresh", "Y2 diskcache set, fresh", 2.5),
+    ],
+    ("Y3", "Python: disk hit, decoded"): [
+        times("to diskcache with the LRU policy", "Y3 get", "Y3 diskcache get, LRU", 0.8),
+        times("to diskcache with its default policy", "Y3 get", "Y3 diskcache get", 1.0),
+    ],
+    ("Y4", "Python: put_many(1000), an item"): [
+        faster("faster than diskcache, fresh", "Y4 put_many, fresh", "Y4 diskcache sets, fresh", 3),
+        faster("faster than diskcache, overwriting", "Y4 put_many, overwriting", "Y4 diskcache sets, overwriting", 2),
+    ],
+    ("Y5", "Python: get_many(1000), an item"): [
+        faster("faster than diskcache, in memory", "Y5 get_many, in memory", "Y5 diskcache get", 8),
+        faster("faster than diskcache, on disk", "Y5 get_many, on disk", "Y5 diskcache get", 2.5),
+    ],
+    ("Y6", "Python: 8 processes put at once"): [
+        rate("rate to diskcache's, write-through", "Y6 puts, through", "Y6 puts, diskcache", 1.7),
+        rate("rate to diskcache's, write-behind", "Y6 puts, behind", "Y6 puts, diskcache", 5),
+        times("slowest put to diskcache's", "Y6 slowest put, through", "Y6 slowest put, diskcache", 0.2),
+    ],
+    ("Y7", "Python: import, open, close"): [
+        times(
+            "to an import of pydantic's BaseModel",
+            "Y7 import, open and close",
+            "Y7 import pydantic, its BaseModel",
+            1.5,
         ),
-    ),
-    Target(
-        "P4",
-        "put, write-through, overwriting",
-        (
-            times("to an upsert into the plain table, zipf", "P4 put, zipf", "P4 upsert, zipf", 0.5),
-            times("to an upsert into the plain table, uniform", "P4 put, uniform", "P4 upsert, uniform", 0.5),
-        ),
-    ),
-    Target(
-        "P5",
-        "put_many(1000), random overwrites",
-        (times("to upserts of the same rows in one transaction", "P5 put_many", "P5 upserts", 0.6),),
-    ),
-    Target(
-        "P6",
-        "a get that moves the order on disk",
-        (
-            least("extra cost, amortised", "P6 extra cost of a move", 3, "us"),
-            times(
-                "p99.9 of memory hits beside flushes, to their median",
-                "P6 memory hit beside flushes, p99.9",
-                "P6 memory hit beside flushes, median",
-                20,
-            ),
-        ),
-    ),
-    Target(
-        "P7",
-        "put into a full cache, one eviction each",
-        (
-            times("to an overwrite", "P7 put, few items", "P7 overwrite", 1.5),
-            times("1 M items to 10 k", "P7 put, many items", "P7 put, few items", 1.3),
-        ),
-    ),
-    Target(
-        "P8",
-        "put, write-behind",
-        (
-            least("while the buffer has room", "P8 put, room in the buffer", 2, "us"),
-            Part(
-                "sustained, zipf", lambda results: results.of("P8 sustained puts, zipf"), 60_000, "1/s", at_least=True
-            ),
-        ),
-    ),
-    Target(
-        "P9",
-        "a file with 1 M items",
-        (
-            least("open", "P9 open", 20, "ms", 1e-3),
-            least("close", "P9 close", 20, "ms", 1e-3),
-        ),
-    ),
-    Target(
-        "P10",
-        "memory an item, beyond key and value",
-        (
-            Part(
-                "at the most, of four sizes",
-                lambda results: max(results.series["P10 memory an item"]["samples"]),
-                112,
-                "bytes",
-            ),
-        ),
-    ),
-    Target(
-        "P11",
-        "puts, write-through, 4 threads",
-        (rate("total rate, to one thread", "P11 puts, threads: 4", "P11 puts, threads: 1", 2.5),),
-    ),
-    Target(
-        "Y1",
-        "Python: memory hit of a Pydantic object",
-        (
-            least("a call", "Y1 get", 0.6, "us"),
-            times("to cachetools.LRUCache.get", "Y1 get", "Y1 cachetools get", 1.3),
-            faster("faster than diskcache", "Y1 get", "Y1 diskcache get", 12),
-        ),
-    ),
-    Target(
-        "Y2",
-        "Python: put of a Pydantic object",
-        (
-            faster("faster than diskcache, overwriting", "Y2 put", "Y2 diskcache set", 2.5),
-            faster("faster than diskcache, fresh", "Y2 put, fresh", "Y2 diskcache set, fresh", 2.5),
-        ),
-    ),
-    Target(
-        "Y3",
-        "Python: disk hit, decoded",
-        (
-            times("to diskcache with the LRU policy", "Y3 get", "Y3 diskcache get, LRU", 0.8),
-            times("to diskcache with its default policy", "Y3 get", "Y3 diskcache get", 1.0),
-        ),
-    ),
-    Target(
-        "Y4",
-        "Python: put_many(1000), an item",
-        (
-            faster("faster than diskcache, fresh", "Y4 put_many, fresh", "Y4 diskcache sets, fresh", 3),
-            faster(
-                "faster than diskcache, overwriting", "Y4 put_many, overwriting", "Y4 diskcache sets, overwriting", 2
-            ),
-        ),
-    ),
-    Target(
-        "Y5",
-        "Python: get_many(1000), an item",
-        (
-            faster("faster than diskcache, in memory", "Y5 get_many, in memory", "Y5 diskcache get", 8),
-            faster("faster than diskcache, on disk", "Y5 get_many, on disk", "Y5 diskcache get", 2.5),
-        ),
-    ),
-    Target(
-        "Y6",
-        "Python: 8 processes put at once",
-        (
-            rate("rate to diskcache's, write-through", "Y6 puts, through", "Y6 puts, diskcache", 1.7),
-            rate("rate to diskcache's, write-behind", "Y6 puts, behind", "Y6 puts, diskcache", 5),
-            times("slowest put to diskcache's", "Y6 slowest put, through", "Y6 slowest put, diskcache", 0.2),
-        ),
-    ),
-    Target(
-        "Y7",
-        "Python: import, open, close",
-        (
-            times(
-                "to an import of pydantic's BaseModel",
-                "Y7 import, open and close",
-                "Y7 import pydantic, its BaseModel",
-                1.5,
-            ),
-        ),
-    ),
-    Target(
-        "files",
-        "the file and its WAL",
-        (
-            Part(
-                "file to max_disk_size_bytes, ten turnovers",
-                lambda results: results.facts["churn largest file, x max_disk_size_bytes"],
-                1.5,
-                "x",
-            ),
-            # 64 MiB, and one batch.
-            Part("largest WAL, readers and writers mixed", lambda results: results.facts["wal largest, MB"], 80, "MB"),
-        ),
-    ),
-)
+    ],
+    ("files", "the file and its WAL"): [
+        fact("file to max_disk_size_bytes, ten turnovers", "churn largest file, x max_disk_size_bytes", 1.5, "x"),
+        # 64 MiB, and one batch.
+        fact("largest WAL, readers and writers mixed", "wal largest, MB", 80, "MB"),
+    ],
+}
+TARGETS = [Target(name, operation, parts) for (name, operation), parts in _PARTS.items()]
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,8 @@ BATCHES = 10
 def put_many(run: Run) -> None:
     values = records(BATCH)
     keys = keys_of(0, ITEMS)
-    cache = ours(run.directory / "batches.db")
-    fill_ours(cache, keys, values)
-    default = with_diskcache(run.directory / "diskcache")
-    fill_diskcache(default, keys, values)
+    cache = fill_ours(ours(run.directory / "batches.db"), keys, values)
+    default = fill_diskcache(with_diskcache(run.directory / "diskcache"), keys, values)
 
     def put_ours(batches):
         for batch in batches:
@@ -45,13 +43,10 @@ def put_many(run: Run) -> None:
 def get_many(run: Run) -> None:
     values = records(BATCH)
     keys = keys_of(0, ITEMS)
-    in_memory = ours(run.directory / "memory.db", max_memory_items=ITEMS)
-    on_disk = ours(run.directory / "disk.db", max_memory_items=BATCH)
-    fill_ours(in_memory, keys, values)
-    fill_ours(on_disk, keys, values)
+    in_memory = fill_ours(ours(run.directory / "memory.db", max_memory_items=ITEMS), keys, values)
+    on_disk = fill_ours(ours(run.directory / "disk.db", max_memory_items=BATCH), keys, values)
     on_disk.clear_memory()
-    default = with_diskcache(run.directory / "diskcache")
-    fill_diskcache(default, keys, values)
+    default = fill_diskcache(with_diskcache(run.directory / "diskcache"), keys, values)
 
     def get_ours(cache, batches):
         for batch in batches:

@@ -1,7 +1,7 @@
 """Y3: a get from disk, decoded."""
 
 from measure import Run
-from subjects import fill_diskcache, fill_ours, ours, with_diskcache
+from subjects import LRU, fill_diskcache, fill_ours, ours, with_diskcache
 from workload import ITEMS, keys_of, records, uniform
 
 
@@ -9,12 +9,9 @@ def run(run: Run) -> None:
     values = records(1000)
     keys = keys_of(0, ITEMS)
     # Keys asked for evenly and room for 1 % of them in memory: all but 1 % are disk hits.
-    cache = ours(run.directory / "disk.db", max_memory_items=ITEMS // 100)
-    fill_ours(cache, keys, values)
-    default = with_diskcache(run.directory / "diskcache")
-    fill_diskcache(default, keys, values)
-    lru = with_diskcache(run.directory / "diskcache-lru", "least-recently-used")
-    fill_diskcache(lru, keys, values)
+    cache = fill_ours(ours(run.directory / "disk.db", max_memory_items=ITEMS // 100), keys, values)
+    default = fill_diskcache(with_diskcache(run.directory / "diskcache"), keys, values)
+    lru = fill_diskcache(with_diskcache(run.directory / "diskcache-lru", LRU), keys, values)
     for repetition in run.repeat():
         asked = [keys[number] for number in uniform(ITEMS, run.scaled(20_000), repetition)]
         few = asked[: max(1, len(asked) // 4)]

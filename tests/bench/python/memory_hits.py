@@ -11,15 +11,13 @@ from workload import HOT_ITEMS, keys_of, records, uniform
 def run(run: Run) -> None:
     values = records(HOT_ITEMS)
     keys = keys_of(0, HOT_ITEMS)
-    cache = ours(run.directory / "memory.db")
-    fill_ours(cache, keys, values)
+    cache = fill_ours(ours(run.directory / "memory.db"), keys, values)
     memory = cachetools.LRUCache(10_000)
     for key, value in zip(keys, values):
         memory[key] = value
     by_key = dict(zip(keys, values))
     function = lru_cache(10_000)(by_key.__getitem__)
-    on_disk = with_diskcache(run.directory / "diskcache")
-    fill_diskcache(on_disk, keys, values)
+    on_disk = fill_diskcache(with_diskcache(run.directory / "diskcache"), keys, values)
 
     hot = [keys[number] for number in uniform(HOT_ITEMS, run.scaled(200_000), 1)]
     few = hot[: run.scaled(10_000)]

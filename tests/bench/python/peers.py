@@ -15,7 +15,7 @@ from time import monotonic, sleep
 from typing import Any
 
 from measure import Run
-from subjects import ours, with_diskcache
+from subjects import LRU, ours, with_diskcache
 from workload import keys_of, records, zipf
 
 ITEMS = 10_000
@@ -29,23 +29,13 @@ class Peer:
     calls: int = 5000
 
 
-def _ours(folder: Path) -> Peer:
-    cache = ours(folder / "cache.db", max_memory_items=ITEMS)
+def _ours(folder: Path, memory_items: int) -> Peer:
+    cache = ours(folder / "cache.db", max_memory_items=memory_items)
     return Peer(cache.get, cache.put, cache.close)
 
 
-def _ours_on_disk(folder: Path) -> Peer:
-    cache = ours(folder / "cache.db", max_memory_items=0)
-    return Peer(cache.get, cache.put, cache.close)
-
-
-def _diskcache(folder: Path) -> Peer:
-    cache = with_diskcache(folder)
-    return Peer(cache.get, cache.set, cache.close)
-
-
-def _diskcache_lru(folder: Path) -> Peer:
-    cache = with_diskcache(folder, "least-recently-used")
+def _diskcache(folder: Path, *policy: str) -> Peer:
+    cache = with_diskcache(folder, *policy)
     return Peer(cache.get, cache.set, cache.close)
 
 
@@ -67,7 +57,7 @@ def _pysciqlop(folder: Path) -> Peer:
     from pysciqlop_cache import Cache
 
     cache = Cache(str(folder))
-    return Peer(cache.get, cache.set, lambda: None)
+    return Peer(cache.get, cache.set)
 
 
 def _lmdb(folder: Path) -> Peer:
@@ -124,10 +114,10 @@ def _redis(folder: Path) -> Peer:
 
 
 PEERS: dict[str, tuple[str | None, Callable[[Path], Peer]]] = {
-    "diskbackedcache": (None, _ours),
-    "diskbackedcache, no memory tier": (None, _ours_on_disk),
+    "diskbackedcache": (None, lambda folder: _ours(folder, ITEMS)),
+    "diskbackedcache, no memory tier": (None, lambda folder: _ours(folder, 0)),
     "diskcache": ("diskcache", _diskcache),
-    "diskcache, LRU": ("diskcache", _diskcache_lru),
+    "diskcache, LRU": ("diskcache", lambda folder: _diskcache(folder, LRU)),
     "pysciqlop-cache": ("pysciqlop-cache", _pysciqlop),
     "cachetools.LRUCache": ("cachetools", _cachetools),
     "moka-py": ("moka-py", _moka),

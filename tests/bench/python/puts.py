@@ -1,19 +1,16 @@
 """Y2: a put, one transaction each."""
 
 from measure import Run
-from subjects import fill_diskcache, fill_ours, ours, with_diskcache
+from subjects import LRU, fill_diskcache, fill_ours, ours, with_diskcache
 from workload import ITEMS, keys_of, records, zipf
 
 
 def run(run: Run) -> None:
     values = records(1000)
     keys = keys_of(0, ITEMS)
-    cache = ours(run.directory / "puts.db")
-    fill_ours(cache, keys, values)
-    default = with_diskcache(run.directory / "diskcache")
-    fill_diskcache(default, keys, values)
-    lru = with_diskcache(run.directory / "diskcache-lru", "least-recently-used")
-    fill_diskcache(lru, keys, values)
+    cache = fill_ours(ours(run.directory / "puts.db"), keys, values)
+    default = fill_diskcache(with_diskcache(run.directory / "diskcache"), keys, values)
+    lru = fill_diskcache(with_diskcache(run.directory / "diskcache-lru", LRU), keys, values)
 
     calls = run.scaled(5000)
     fresh_at = ITEMS

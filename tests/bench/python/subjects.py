@@ -12,9 +12,11 @@ from measure import batched
 from workload import BATCH, Record
 
 FOREVER = float("inf")
+LRU = "least-recently-used"
+Ours = DiskBackedCache[Record]
 
 
-def ours(path: Path, **options: Any) -> DiskBackedCache[Record]:
+def ours(path: Path, **options: Any) -> Ours:
     return DiskBackedCache(
         path,
         Record,
@@ -34,14 +36,16 @@ def with_diskcache(path: Path, policy: str = "least-recently-stored") -> diskcac
     return diskcache.Cache(str(path), eviction_policy=policy, size_limit=1 << 40)
 
 
-def fill_ours(cache: DiskBackedCache[Record], keys: Sequence[str], values: Sequence[Record]) -> None:
+def fill_ours(cache: Ours, keys: Sequence[str], values: Sequence[Record]) -> Ours:
     for batch in batched(enumerate(keys), BATCH):
         cache.put_many({key: values[index % len(values)] for index, key in batch})
     cache.flush()
+    return cache
 
 
-def fill_diskcache(cache: diskcache.Cache, keys: Sequence[str], values: Sequence[Record]) -> None:
+def fill_diskcache(cache: diskcache.Cache, keys: Sequence[str], values: Sequence[Record]) -> diskcache.Cache:
     for batch in batched(enumerate(keys), BATCH):
         with cache.transact():
             for index, key in batch:
                 cache.set(key, values[index % len(values)])
+    return cache
