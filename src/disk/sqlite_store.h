@@ -137,7 +137,7 @@ class SqliteStore final : public Store {
   bool release_snapshots();
   void checkpoint_if_due();
   void sync_wal() const;
-  void checkpoint_ahead();
+  bool checkpoint_ahead();
   void write_touches_in_batches();
   void tidy();
   void after_commit(bool wants_maintenance) noexcept;

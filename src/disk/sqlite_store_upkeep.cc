@@ -10,6 +10,7 @@
 #include "base/fork.h"
 #include "disk/sqlite_store.h"
 #include "disk/sqlite_transaction.h"
+#include "disk/wal_index.h"
 
 namespace dbc {
 namespace {
@@ -118,7 +119,7 @@ void SqliteStore::checkpoint_if_due() {
   if (!checkpoint_is_due()) return;
   if (options_.durability != Durability::kOff) {
     sync_wal();
-    checkpoint_ahead();
+    if (!checkpoint_ahead()) return;
     sync_wal();
   }
   Turn turn(*this);
@@ -129,21 +130,28 @@ void SqliteStore::checkpoint_if_due() {
 // Most of a checkpoint is the wait for the device to have what was copied into the file. While somebody reads an earlier state
 // than the latest, SQLite copies what that state has, but cannot begin the WAL anew, and so does not wait for the
 // device either. Such a reader is made here, with a commit after it; then the writer lock is given back, and the file synced.
-// What others have committed meanwhile is left to an ordinary checkpoint, which has little to wait for.
-void SqliteStore::checkpoint_ahead() {
+// What others have committed meanwhile is left to an ordinary checkpoint, which has little to wait for. False: none is needed,
+// since another process has just made one.
+bool SqliteStore::checkpoint_ahead() {
   std::optional<Turn> turn(std::in_place, *this);
   Lease lease(*this);
   ReadTransaction earlier(*lease.reader());
   lease.reader()->totals();  // with the first read it begins
+  WalIndex index;
+  if (index.find(lease.connection().handle()) && index.pages_to_copy() < kCheckpointPages / 2) {
+    checkpointed_pages_ = wal_pages_.load();
+    return false;
+  }
   try {
     if (!sqlite3_get_autocommit(connection_->handle())) writer_->roll_back.run();
     writer_->count_checkpoint.run();
   } catch (const Error &) {
-    return;  // no room, or a foreign program is writing: then nothing is done ahead
+    return true;  // no room, or a foreign program is writing: then nothing is done ahead
   }
   checkpoint(false);
   turn.reset();
   lease.connection().sync();
+  return true;
 }
 
 // A checkpoint first waits until the device has the WAL. What it has by then it need not wait for under the writer lock. (The

@@ -5,6 +5,8 @@ namespace {
 
 constexpr int kFirstBlockBytes = 32768;
 constexpr uint32_t kIndexVersion = 3007000;
+// In 32-bit words: "mxFrame" of the header, and "nBackfill" behind its two copies.
+constexpr std::size_t kPagesAt = 4, kCopiedAt = 24;
 
 }  // namespace
 
@@ -25,6 +27,11 @@ WalIndex::Header WalIndex::header() const {
   Header copy;
   for (std::size_t i = 0; i < copy.size(); ++i) copy[i] = __atomic_load_n(header_ + i, __ATOMIC_ACQUIRE);
   return copy;
+}
+
+uint32_t WalIndex::pages_to_copy() const {
+  const auto *words = reinterpret_cast<const uint32_t *>(header_);
+  return __atomic_load_n(words + kPagesAt, __ATOMIC_ACQUIRE) - __atomic_load_n(words + kCopiedAt, __ATOMIC_ACQUIRE);
 }
 
 }  // namespace dbc

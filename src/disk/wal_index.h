@@ -23,6 +23,8 @@ class WalIndex {
   bool found() const { return header_ != nullptr; }
   // A header that is being changed may come back torn, and then as no header that ever was.
   Header header() const;
+  // How many pages of the WAL no checkpoint has copied into the database yet. Under the writer lock, after a read.
+  uint32_t pages_to_copy() const;
 
  private:
   const uint64_t *header_ = nullptr;
