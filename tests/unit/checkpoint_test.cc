@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <thread>
@@ -23,6 +24,7 @@ using namespace std::chrono_literals;
 // `kPutsMeanwhile` puts, or cannot.
 constexpr int kPutsMeanwhile = 20;
 std::atomic<bool> slow{false}, syncing{false}, in_vain{false};
+std::atomic<int> failing{0};  // how many syncs will
 std::atomic<int> puts_meanwhile{0};
 
 sqlite3_vfs *usual = nullptr;
@@ -39,6 +41,7 @@ int sync_slowly(sqlite3_file *file, int flags) {
     }
     syncing = false;
   }
+  if (failing > 0 && failing.fetch_sub(1) > 0) return SQLITE_IOERR_FSYNC;
   return usual_sync(file, flags);
 }
 
@@ -106,6 +109,23 @@ TEST_F(CheckpointTest, NoPutWaitsUntilTheDeviceHasTheFile) {
   EXPECT_EQ(found.timestamp, number - 1);
   LogScope log(logger_);
   store->close(log);
+}
+
+TEST_F(CheckpointTest, ASyncThatFailsIsTriedAgain) {
+  std::unique_ptr<SqliteStore> store = open();
+  failing = 3;
+  int number = 0;
+  auto deadline = std::chrono::steady_clock::now() + 60s;
+  while (failing > 0 && std::chrono::steady_clock::now() < deadline) put(*store, number++);
+  EXPECT_LE(failing, 0);
+  for (int i = 0; i < 10'000; ++i) put(*store, number++);
+  CheckReport report;
+  store->check(&report);
+  EXPECT_EQ(report.problems(), 0u) << report.text();
+  EXPECT_EQ(store->totals().items, 5000u);
+  LogScope log(logger_);
+  store->close(log);
+  EXPECT_FALSE(std::filesystem::exists(directory_ / "cache.db-wal"));
 }
 
 }  // namespace
