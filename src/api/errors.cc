@@ -8,7 +8,8 @@
 namespace dbc {
 namespace {
 
-// Plain storage: a thread-local object with a destructor would crash when the library is unloaded before the thread ends.
+// Plain storage: a thread-local object with a destructor would crash when the library is unloaded before the thread
+// ends.
 thread_local char last_error[1024];
 
 #define SAME(internal, external) static_assert(static_cast<int>(Status::internal) == external)

@@ -15,8 +15,8 @@
 
 namespace dbc {
 
-// The cache of one process, on one file. Another takes its place in a forked child, which abandons its parent's, with its locks,
-// and when the file was found damaged and a fresh one has to be started.
+// The cache of one process, on one file. Another takes its place in a forked child, which abandons its parent's, with
+// its locks, and when the file was found damaged and a fresh one has to be started.
 struct Session {
   Session(const CacheOptions &cache_options, const StoreOptions &store_options);
 
@@ -94,8 +94,8 @@ inline void require_handle(const dbc_cache *cache) {
 
 [[noreturn]] inline void refuse_closed() { throw Error(Status::kClosed, "the cache is closed"); }
 
-// Runs body(Cache &), which returns a Status, while the cache cannot be closed. When the file turns out to be damaged, it
-// may run three times.
+// Runs body(Cache &), which returns a Status, while the cache cannot be closed. When the file turns out to be damaged,
+// it may run three times.
 template <typename Body>
 dbc_status call(dbc_cache *cache, Body &&body) noexcept {
   return guarded([&] {

@@ -42,7 +42,8 @@ dbc_cache::dbc_cache(const dbc::CacheOptions &cache_options, const dbc::StoreOpt
       session_(open_session().release()) {}
 
 dbc_cache::~dbc_cache() {
-  // A parent's session is not touched in a child, not even to free it: its locks may be held by threads that are not here.
+  // A parent's session is not touched in a child, not even to free it: its locks may be held by threads that are not
+  // here.
   for (auto &session : replaced_) {
     if (!session->of_this_process()) session.release();
   }
@@ -62,8 +63,8 @@ std::unique_ptr<dbc::Session> dbc_cache::open_session() const {
   return std::make_unique<dbc::Session>(cache_options, store_options_);
 }
 
-// Several threads may come here at the same time; the first wins, and the sessions of the others end as they came. No lock is
-// held meanwhile, since opening may wait.
+// Several threads may come here at the same time; the first wins, and the sessions of the others end as they came. No
+// lock is held meanwhile, since opening may wait.
 dbc::Session *dbc_cache::replace_session() {
   dbc::take_down_inherited();
   dbc::Session *present = session_.load();

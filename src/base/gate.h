@@ -1,5 +1,5 @@
-// Gate: counts the calls that are inside something, so that closing it can wait for them. Entering costs two additions on a
-// cache line that other threads rarely touch.
+// Gate: counts the calls that are inside something, so that closing it can wait for them. Entering costs two additions
+// on a cache line that other threads rarely touch.
 #pragma once
 
 #include <array>
@@ -37,7 +37,8 @@ class Gate {
   // Lets nobody in any more. True for the one caller who closed it.
   bool close() { return !closed_.exchange(true, std::memory_order_seq_cst); }
 
-  // Until everybody who was let in has left. Calls take as long as they take, so this looks again and again, ever less often.
+  // Until everybody who was let in has left. Calls take as long as they take, so this looks again and again, ever less
+  // often.
   void wait_until_empty() const {
     auto pause = std::chrono::microseconds(1);
     for (const Stripe &stripe : inside_) {

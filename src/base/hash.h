@@ -1,5 +1,5 @@
-// The one hash function: for the memory table, the generation words and the checksums of values. Checksums are stored in
-// files, so its results are part of the file format.
+// The one hash function: for the memory table, the generation words and the checksums of values. Checksums are stored
+// in files, so its results are part of the file format.
 #pragma once
 
 #include <cstdint>

@@ -1,8 +1,9 @@
 // Item: one state of one key, as both tiers and the callers of the library see it. Header, key and value share one
 // allocation; a dbc_value of the C ABI is an Item.
 //
-// Thread safety: key, value, version and size never change; the id is set at most once more. The timestamp, the generation and the
-// marks are atomic. What only the memory tier uses is guarded by the memory tier's mutex and says so.
+// Thread safety: key, value, version and size never change; the id is set at most once more. The timestamp, the
+// generation and the marks are atomic. What only the memory tier uses is guarded by the memory tier's mutex and says
+// so.
 #pragma once
 
 #include <atomic>
@@ -29,8 +30,8 @@ class Item {
     bool text = false;        // the value is UTF-8 text
   };
 
-  // An item with room for `stored_bytes` of value (its size, or 0 when the bytes live elsewhere), still to be filled through
-  // writable_value() before anyone else sees it. Throws std::bad_alloc.
+  // An item with room for `stored_bytes` of value (its size, or 0 when the bytes live elsewhere), still to be filled
+  // through writable_value() before anyone else sees it. Throws std::bad_alloc.
   static Ref<Item> create(const Key &key, const Fields &fields, size_t stored_bytes);
 
   void retain() { references_.fetch_add(1, std::memory_order_relaxed); }

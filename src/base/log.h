@@ -98,7 +98,8 @@ class LogScope {
   bool postponed_ = false;
 };
 
-// A key for a log line: in quotes, with quotes, backslashes and control characters escaped, so that no key forges a line.
+// A key for a log line: in quotes, with quotes, backslashes and control characters escaped, so that no key forges a
+// line.
 std::string quoted(std::string_view key);
 
 }  // namespace dbc

@@ -1,4 +1,5 @@
-// Status and Error: how a failure travels inside the library. The numbers are those of dbc_status (src/api checks that).
+// Status and Error: how a failure travels inside the library. The numbers are those of dbc_status (src/api checks
+// that).
 #pragma once
 
 #include <stdexcept>

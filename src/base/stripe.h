@@ -9,8 +9,8 @@ namespace dbc {
 inline constexpr size_t kStripes = 32;
 inline constexpr size_t kCacheLine = 64;
 
-// The calling thread's stripe, below kStripes. Plain thread-local storage without a destructor: unloading the library or
-// ending a thread has nothing to run.
+// The calling thread's stripe, below kStripes. Plain thread-local storage without a destructor: unloading the library
+// or ending a thread has nothing to run.
 inline size_t thread_stripe() {
   static std::atomic<size_t> next{0};
   thread_local size_t stripe = kStripes;

@@ -189,8 +189,8 @@ std::vector<Key> Cache::keys_of(const std::vector<DiskEviction> &evicted) {
   return keys;
 }
 
-// After a commit, so it does not throw: where memory is too short to take an item out, the item stays with its old generation,
-// under which it answers nothing before the disk has confirmed it.
+// After a commit, so it does not throw: where memory is too short to take an item out, the item stays with its old
+// generation, under which it answers nothing before the disk has confirmed it.
 void Cache::erase_from_memory(std::span<const Key> keys, std::vector<ItemRef> *left) noexcept {
   for (const Key &key : keys) {
     try {

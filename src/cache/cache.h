@@ -1,14 +1,16 @@
-// Cache: the two-tier policy. Which tier answers, what moves between them, what is evicted, expired or discarded, and what is
-// counted.
+// Cache: the two-tier policy. Which tier answers, what moves between them, what is evicted, expired or discarded, and
+// what is counted.
 //
-// The disk tier is the source of truth, and every item in memory is also on disk. Changes are made on disk first; memory
-// follows after the commit, while other writers still wait, so both tiers see all puts in one order.
+// The disk tier is the source of truth, and every item in memory is also on disk. Changes are made on disk first;
+// memory follows after the commit, while other writers still wait, so both tiers see all puts in one order.
 //
-// Coherence: an item in memory answers only while the generation of its key is the one it was loaded under; otherwise its
-// version is compared with the one on disk first. So an answer is never older than the beginning of the call, whoever wrote.
+// Coherence: an item in memory answers only while the generation of its key is the one it was loaded under; otherwise
+// its version is compared with the one on disk first. So an answer is never older than the beginning of the call,
+// whoever wrote.
 //
-// Thread safety: all functions from any thread, but close() once and last, when no other runs. Lock order: buffer_mutex_, the
-// store's writer lock, then leaf mutexes. Log lines are delivered at the end of each function, when no lock is held.
+// Thread safety: all functions from any thread, but close() once and last, when no other runs. Lock order:
+// buffer_mutex_, the store's writer lock, then leaf mutexes. Log lines are delivered at the end of each function, when
+// no lock is held.
 #pragma once
 
 #include <atomic>
@@ -71,8 +73,8 @@ class Cache {
 
   using OpenStore = std::function<std::unique_ptr<Store>(Logger &logger, LogScope &log)>;
 
-  // Opens the store, removes items of other schema versions, enforces the limits. What there is to log about it is delivered
-  // by the first call, which may be deliver_log().
+  // Opens the store, removes items of other schema versions, enforces the limits. What there is to log about it is
+  // delivered by the first call, which may be deliver_log().
   Cache(const CacheOptions &options, const OpenStore &open_store);
 
   // `timestamp` is null for the library's clock. `version` is never null here.
@@ -80,7 +82,8 @@ class Cache {
   void put_many(std::span<const NewItem> items, bool text, const double *timestamp, uint64_t *versions);
   // kOk with *value, kUnchanged when the current version is `held_version`, or kNotFound.
   Status get(const Key &key, uint64_t held_version, const double *timestamp, ItemRef *value);
-  // The same where memory alone can tell, without waiting and without a log line; else kNotFound, and nothing has happened.
+  // The same where memory alone can tell, without waiting and without a log line; else kNotFound, and nothing has
+  // happened.
   Status get_from_memory(const Key &key, uint64_t held_version, const double *timestamp, ItemRef *value);
   std::vector<Found> get_many(std::span<const Key> keys, const uint64_t *held_versions, const double *timestamp);
   bool remove(const Key &key);
@@ -176,9 +179,11 @@ class Cache {
   ItemRef make_item(const NewItem &item, const Item::Fields &fields) const;
   void put_through(std::span<const NewItem> items, bool text, double time, uint64_t *versions, LogScope &log);
   void commit_puts(std::span<PutRequest *const> requests);
-  std::vector<ItemRef> residents_among(const std::vector<ItemRef> &fresh, const std::vector<DiskEviction> &evicted) const;
+  std::vector<ItemRef> residents_among(const std::vector<ItemRef> &fresh,
+                                       const std::vector<DiskEviction> &evicted) const;
   void put_behind(const NewItem &item, bool text, double time, uint64_t *version, LogScope &log);
-  // Commits what waits in the buffer. Before everything that changes the store in another way, so that the order is kept.
+  // Commits what waits in the buffer. Before everything that changes the store in another way, so that the order is
+  // kept.
   void commit_buffer();
   void commit_buffered(const std::vector<WriteBuffer::Entry> &entries);
   Lookup read(const Key &key, Want want, uint64_t held_version, double recent_enough);

@@ -20,8 +20,8 @@ void Cache::check(bool repairing, CheckReport *report) {
   log.add(kTrace, [&] { return "check(): found " + std::to_string(report->problems()) + " problems"; });
 }
 
-// Would an item in memory answer with what the disk does not hold? Only those count whose generation says that they are current;
-// the others are compared with the disk before they answer.
+// Would an item in memory answer with what the disk does not hold? Only those count whose generation says that they are
+// current; the others are compared with the disk before they answer.
 void Cache::check_memory(bool repairing, CheckReport *report) try {
   for (const ItemRef &item : memory_.in_order()) {
     uint64_t generation = store_->generations().word(item->hash());

@@ -17,8 +17,8 @@ std::string outcome(std::string_view operation, std::string_view key, std::strin
 
 Cache::Time Cache::time_of(const double *timestamp) { return timestamp ? Time{*timestamp, true} : Time{now(), false}; }
 
-// The path of a memory hit: no lock, no SQL, one look at the generation, first: what is found then is no older. `confirmed`: a version that the disk has just been
-// asked about, whatever its generation says.
+// The path of a memory hit: no lock, no SQL, one look at the generation, first: what is found then is no older.
+// `confirmed`: a version that the disk has just been asked about, whatever its generation says.
 Cache::Resident Cache::ask_memory(const Key &key, uint64_t held_version, Time time, uint64_t confirmed, bool touching,
                                   Found *found) {
   Resident answer = Resident::kNone;
@@ -113,11 +113,12 @@ void Cache::touch(Item &item, Time time) {
   double before = item.timestamp.load();
   if (time.seconds == before) return;
   memory_.touch(item, time.seconds, time.named);
-  // Without a row yet it has nothing to tell the store: the commit will. (After the timestamp was stored, see commit_buffered().)
+  // Without a row yet it has nothing to tell the store: the commit will. (After the timestamp was stored, see
+  // commit_buffered().)
   if (item.id() == 0) return;
   bool backward = time.named && time.seconds < before;
-  // The log reads the time when it writes, so it has to be told only once; unless the item has left memory, when what the
-  // log holds may be a copy.
+  // The log reads the time when it writes, so it has to be told only once; unless the item has left memory, when what
+  // the log holds may be a copy.
   if (backward || !item.touched.load() || !item.resident.load()) store_->touched(item, backward);
 }
 
@@ -181,8 +182,9 @@ void Cache::promote(const Key &key, const Lookup &found, Time time, LogScope &lo
     std::vector<MemoryTier::Eviction> evictions;
     ItemRef replaced;
     // Not if somebody has changed the key since it was read.
-    bool inserted = memory_.insert(item, &evictions, &replaced,
-                                   [&] { return store_->generations().last_word(key.hash) == found.fields.generation; });
+    bool inserted = memory_.insert(item, &evictions, &replaced, [&] {
+      return store_->generations().last_word(key.hash) == found.fields.generation;
+    });
     present = inserted ? ItemRef() : memory_.find(key);
     if (present && present->version() == found.version) {
       keep(*present, found, time);
@@ -235,8 +237,7 @@ bool Cache::usable(const Key &key, const Lookup &found, double now, std::string_
       reason = "expired from disk (TTL exceeded)";
   }
   bool told = found.state == Lookup::State::kDamaged || found.state == Lookup::State::kUnreadable;
-  log.add(told ? kWarning : kTrace,
-          [&] { return outcome(operation, key.text, reason); });
+  log.add(told ? kWarning : kTrace, [&] { return outcome(operation, key.text, reason); });
   if (removing) {
     Unusable unusable{key, found.version, expired};
     remove_unusable(std::span(&unusable, 1), now, log);

@@ -38,8 +38,8 @@ ItemRef Cache::make_item(const NewItem &item, const Item::Fields &fields) const 
   return made;
 }
 
-// Which items memory shall hold after a put: of a key that comes twice the later, none that is too large or was evicted from
-// disk at once.
+// Which items memory shall hold after a put: of a key that comes twice the later, none that is too large or was evicted
+// from disk at once.
 std::vector<ItemRef> Cache::residents_among(const std::vector<ItemRef> &fresh,
                                             const std::vector<DiskEviction> &evicted) const {
   std::unordered_set<uint64_t> gone;
@@ -84,9 +84,9 @@ void Cache::commit_puts(std::span<PutRequest *const> requests) {
     request->fresh.reserve(request->items.size());
     for (const NewItem &item : request->items) {
       // Of a batch, only what is in the file with all of it decides who goes.
-      Transaction::Written written =
-          request->items.size() > 1 ? transaction->put(item.key, item.value, request->text, request->time)
-                                    : put_on_disk(*transaction, item, request->text, request->time, 0, &evicted);
+      Transaction::Written written = request->items.size() > 1
+                                         ? transaction->put(item.key, item.value, request->text, request->time)
+                                         : put_on_disk(*transaction, item, request->text, request->time, 0, &evicted);
       Item::Fields fields;
       fields.version = written.version;
       fields.id = written.id;
@@ -116,7 +116,8 @@ void Cache::commit_puts(std::span<PutRequest *const> requests) {
       for (const ItemRef &item : residents) item->generation.store(store_->generations().next_stable(item->hash()));
       memory_.insert_all(residents, &memory_evictions, &left);
     } catch (const std::bad_alloc &) {
-      // The disk has it all. What memory still holds of these keys has an old generation and answers nothing unconfirmed.
+      // The disk has it all. What memory still holds of these keys has an old generation and answers nothing
+      // unconfirmed.
       logger_.defer(kWarning, "memory is short: the memory tier was not updated");
     }
   });
@@ -239,8 +240,7 @@ Transaction::Written Cache::put_on_disk(Transaction &transaction, const NewItem 
   bool too_many = totals.items >= options_.max_disk_items;
   bool full = too_many || totals.bytes + item.value.size() > options_.max_disk_size_bytes;
   std::optional<Removed> victim;
-  Transaction::Written written =
-      transaction.put(item.key, item.value, text, time, reserved, full ? &victim : nullptr);
+  Transaction::Written written = transaction.put(item.key, item.value, text, time, reserved, full ? &victim : nullptr);
   if (victim) evicted->push_back({std::move(*victim), too_many ? Limit::kCount : Limit::kSize});
   return written;
 }
@@ -263,7 +263,8 @@ void Cache::tell_disk_evictions(std::span<const DiskEviction> evicted, LogScope 
   for (const DiskEviction &eviction : evicted) {
     bool count = eviction.limit == Limit::kCount;
     log.add(kTrace, [&] {
-      return (count ? "evicting from disk (count): key=" : "evicting from disk (size): key=") + quoted(eviction.item.key);
+      return (count ? "evicting from disk (count): key=" : "evicting from disk (size): key=") +
+             quoted(eviction.item.key);
     });
     if (disk_eviction_told_.exchange(true, std::memory_order_relaxed)) continue;
     log.add(kInfo, [&] {

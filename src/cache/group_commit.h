@@ -1,6 +1,6 @@
-// GroupCommit: puts of several threads that come at the same time share one transaction. Whoever comes first leads: it commits
-// its own and, when it is done, hands over to one of those who came meanwhile, who commits for all of them. Nobody waits for
-// company: one thread alone pays a mutex.
+// GroupCommit: puts of several threads that come at the same time share one transaction. Whoever comes first leads: it
+// commits its own and, when it is done, hands over to one of those who came meanwhile, who commits for all of them.
+// Nobody waits for company: one thread alone pays a mutex.
 //
 // Thread safety: run() from any thread. No lock is held while a leader commits.
 #pragma once

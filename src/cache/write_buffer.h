@@ -1,7 +1,7 @@
 // WriteBuffer: puts that were acknowledged and are not committed yet, at most one per key, in the order of the puts.
 //
-// What is taken out to be committed is found here until it is: a read that finds nothing here finds it in the store, if it looks
-// there afterwards.
+// What is taken out to be committed is found here until it is: a read that finds nothing here finds it in the store, if
+// it looks there afterwards.
 //
 // Thread safety: all functions from any thread; take() to done() by one at a time. One mutex, a leaf.
 #pragma once
@@ -19,8 +19,8 @@ namespace dbc {
 class WriteBuffer {
  public:
   struct Entry {
-    // The one object that is, or may come to be, in the memory tier. Its id is 0 until it is committed, and its timestamp is
-    // then the latest.
+    // The one object that is, or may come to be, in the memory tier. Its id is 0 until it is committed, and its
+    // timestamp is then the latest.
     ItemRef item;
     // With the bytes; the same object, or another where the memory tier holds none of this item.
     ItemRef whole;
@@ -31,8 +31,8 @@ class WriteBuffer {
   // Would an item of that size ever fit?
   bool fits(uint64_t size) const { return size <= max_bytes_; }
 
-  // Enters a put, in place of an older one of the same key. False when there is no room: then what is pending has to be committed
-  // first. `*fill` becomes how full the buffer is, from 0 to 1.
+  // Enters a put, in place of an older one of the same key. False when there is no room: then what is pending has to be
+  // committed first. `*fill` becomes how full the buffer is, from 0 to 1.
   bool try_add(const Entry &entry, double *fill);
 
   // The pending put of a key; item is null if there is none.

@@ -70,12 +70,13 @@ class Check {
 
   void check_items() {
     enum Column { kId, kKey, kTimestamp, kRecorded, kVersion, kSize, kChecksum, kEncoding, kData, kSchema, kTypes };
-    Statement items(connection_,
-                    "SELECT item.id, key, timestamp, recorded, item.version, size, checksum, encoding, data, schema_version.id, "
-                    "typeof(key) || ' ' || typeof(timestamp) || ' ' || "
-                    "typeof(recorded) || ' ' || typeof(item.version) || ' ' || typeof(size) || ' ' || typeof(checksum) "
-                    "|| ' ' || typeof(encoding) "
-                    "FROM item LEFT JOIN schema_version ON schema_version.id = schema_id");
+    Statement items(
+        connection_,
+        "SELECT item.id, key, timestamp, recorded, item.version, size, checksum, encoding, data, schema_version.id, "
+        "typeof(key) || ' ' || typeof(timestamp) || ' ' || "
+        "typeof(recorded) || ' ' || typeof(item.version) || ' ' || typeof(size) || ' ' || typeof(checksum) "
+        "|| ' ' || typeof(encoding) "
+        "FROM item LEFT JOIN schema_version ON schema_version.id = schema_id");
     std::unordered_set<uint64_t> versions;
     uint64_t last = last_version();
     while (items.step()) {
@@ -146,22 +147,23 @@ class Check {
     const WaitingPlaces waiting = recorded_ ? recorded_->waiting : WaitingPlaces();
     std::map<int64_t, double> fresh;
     for (size_t i = 0; i < waiting.fresh_count; ++i) fresh.emplace(waiting.fresh[i].id, waiting.fresh[i].recorded);
-    each(
-        "SELECT item.id, item.key, " DBC_RECORDED
-        " FROM item LEFT JOIN usage ON usage.id = item.id LEFT JOIN eviction_order o "
-        "ON o.recorded = " DBC_RECORDED " AND o.key = item.key WHERE o.id IS NOT item.id",
-        "the order of eviction lacks the item", [&](const Statement &row) {
-          auto waits = fresh.find(row.integer(0));
-          bool told = waits != fresh.end() && waits->second == row.real(2);
-          if (told) fresh.erase(waits);
-          return told;
-        });
+    each("SELECT item.id, item.key, " DBC_RECORDED
+         " FROM item LEFT JOIN usage ON usage.id = item.id LEFT JOIN eviction_order o "
+         "ON o.recorded = " DBC_RECORDED " AND o.key = item.key WHERE o.id IS NOT item.id",
+         "the order of eviction lacks the item", [&](const Statement &row) {
+           auto waits = fresh.find(row.integer(0));
+           bool told = waits != fresh.end() && waits->second == row.real(2);
+           if (told) fresh.erase(waits);
+           return told;
+         });
     for (const auto &[id, recorded] : fresh) {
-      report_->add("item " + std::to_string(id) + ": the order of eviction is to be told of an item that it has, or that is not there");
+      report_->add("item " + std::to_string(id) +
+                   ": the order of eviction is to be told of an item that it has, or that is not there");
     }
     std::string_view gone_key(waiting.gone_key.data(), waiting.gone_key_bytes);
     each(
-        "SELECT o.id, o.key, o.recorded FROM eviction_order o LEFT JOIN item ON item.id = o.id LEFT JOIN usage ON usage.id = "
+        "SELECT o.id, o.key, o.recorded FROM eviction_order o LEFT JOIN item ON item.id = o.id LEFT JOIN usage ON "
+        "usage.id = "
         "item.id "
         "WHERE item.key IS NOT o.key OR " DBC_RECORDED " IS NOT o.recorded",
         "the order of eviction names an item that is not there", [&](const Statement &row) {
@@ -213,7 +215,8 @@ class Check {
 
   bool table_is_stale() { return ask("SELECT value FROM meta WHERE name = 'totals_are_stale'") != 0; }
 
-  // The largest version that was ever given; while the table of schema versions is not kept up to date, nobody may know.
+  // The largest version that was ever given; while the table of schema versions is not kept up to date, nobody may
+  // know.
   uint64_t last_version() {
     if (recorded_) return recorded_->last_version;
     if (table_is_stale()) return INT64_MAX;

@@ -11,8 +11,8 @@
 namespace dbc {
 namespace {
 
-// zstd's own default. Against level 1 it takes a tenth longer and makes JSON a twentieth smaller; level 6 takes two to four
-// times as long and gains next to nothing more.
+// zstd's own default. Against level 1 it takes a tenth longer and makes JSON a twentieth smaller; level 6 takes two to
+// four times as long and gains next to nothing more.
 constexpr int kLevel = 3;
 
 // Below that a frame saves nothing worth the time.

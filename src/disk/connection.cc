@@ -146,7 +146,8 @@ void Statement::check(int result) {
     connection_.fail(result, sql ? sql : "");
   } catch (...) {
     sqlite3_reset(handle_);
-    // When the tables have changed, a step prepares the SQL anew; if they no longer are those of the format, this says it.
+    // When the tables have changed, a step prepares the SQL anew; if they no longer are those of the format, this says
+    // it.
     if (result == SQLITE_ERROR && sql) Statement again(connection_, sql);
     throw;
   }

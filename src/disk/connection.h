@@ -67,8 +67,8 @@ class Statement {
   sqlite3_stmt *handle_ = nullptr;
 };
 
-// A value in a row of `item`, read straight to where it is wanted: a statement would first make a copy of it. The column must
-// hold text or a blob.
+// A value in a row of `item`, read straight to where it is wanted: a statement would first make a copy of it. The
+// column must hold text or a blob.
 class Blob {
  public:
   Blob(const Connection &connection, int64_t row);

@@ -1,7 +1,8 @@
-// DataVersion: the CommitWatch of a SQLite file: by PRAGMA data_version, a connection tells whether others have committed.
+// DataVersion: the CommitWatch of a SQLite file: by PRAGMA data_version, a connection tells whether others have
+// committed.
 //
-// A connection's own commits do not count in its data_version, but those of the writer's connection count in the one that looks,
-// which is another, so that looking need not wait for transactions. OwnCommit tells the two apart.
+// A connection's own commits do not count in its data_version, but those of the writer's connection count in the one
+// that looks, which is another, so that looking need not wait for transactions. OwnCommit tells the two apart.
 //
 // Lock order: NoFork, then the mutex in here, then SQLite's locks.
 #pragma once
@@ -21,7 +22,8 @@ class DataVersion final : public CommitWatch {
 
   void look() override;
 
-  // Around a commit on `writer`, inside its transaction (so inside a NoFork): what it changes does not count as others'.
+  // Around a commit on `writer`, inside its transaction (so inside a NoFork): what it changes does not count as
+  // others'.
   class OwnCommit {
    public:
     OwnCommit(DataVersion &data_version, Connection &writer);

@@ -103,7 +103,8 @@ void EvictionOrder::restore() {
 
 WaitingPlaces::Place *EvictionOrder::find_fresh(int64_t id) {
   auto end = waiting_.fresh.begin() + waiting_.fresh_count;
-  auto at = std::find_if(waiting_.fresh.begin(), end, [&](const WaitingPlaces::Place &place) { return place.id == id; });
+  auto at =
+      std::find_if(waiting_.fresh.begin(), end, [&](const WaitingPlaces::Place &place) { return place.id == id; });
   return at == end ? nullptr : &*at;
 }
 

@@ -1,14 +1,14 @@
-// EvictionOrder: the order of eviction as one transaction sees and leaves it: the table `eviction_order`, and what the table
-// has still to be told.
+// EvictionOrder: the order of eviction as one transaction sees and leaves it: the table `eviction_order`, and what the
+// table has still to be told.
 //
-// A put into a full cache takes the first place out of the order and adds one, mostly the last. These are two pages of the WAL, for
-// a few bytes each, and the next put changes the same two. So a number of changes wait in the shared file, where they
-// come and go with the counts (see SharedTotals), and are then made at once:
+// A put into a full cache takes the first place out of the order and adds one, mostly the last. These are two pages of
+// the WAL, for a few bytes each, and the next put changes the same two. So a number of changes wait in the shared file,
+// where they come and go with the counts (see SharedTotals), and are then made at once:
 // - `fresh` items, whose places the table lacks. One is entered before a victim behind it could be chosen.
 // - the places up to `gone_until`, which the table has though their items are gone: always its first ones.
 //
-// Whoever saves the counts in the database settles the order too. If the shared file is lost before, restore() finds what is
-// missing. What needs the whole table calls settle() first.
+// Whoever saves the counts in the database settles the order too. If the shared file is lost before, restore() finds
+// what is missing. What needs the whole table calls settle() first.
 //
 // Part of a transaction: used under the writer lock, and undone with it.
 #pragma once

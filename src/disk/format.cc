@@ -15,13 +15,13 @@
 namespace dbc {
 namespace {
 
-// Overwriting an item writes one page: the row with its value. What a get moves, the time of the last access, stands apart in
-// `usage`, where writing it moves tens of bytes, not the value; the row there counts while its version is the item's. And the
-// order of eviction stands apart in `eviction_order`, under the time that is `recorded` there: in `usage` if the item has a
-// row there, else in `item`. It is never later than the true time (see sqlite_transaction.h).
-// A value is TEXT when its writer said that it is text, else BLOB; compressed it is always BLOB (see Encoding). Its size and
-// checksum are those of the value as it was given. It comes last in its row: what stands before it is read without following
-// the pages of a large one.
+// Overwriting an item writes one page: the row with its value. What a get moves, the time of the last access, stands
+// apart in `usage`, where writing it moves tens of bytes, not the value; the row there counts while its version is the
+// item's. And the order of eviction stands apart in `eviction_order`, under the time that is `recorded` there: in
+// `usage` if the item has a row there, else in `item`. It is never later than the true time (see sqlite_transaction.h).
+// A value is TEXT when its writer said that it is text, else BLOB; compressed it is always BLOB (see Encoding). Its
+// size and checksum are those of the value as it was given. It comes last in its row: what stands before it is read
+// without following the pages of a large one.
 constexpr const char *kItemTables = R"sql(
 CREATE TABLE item(
   id INTEGER PRIMARY KEY,
@@ -117,7 +117,8 @@ bool is_there(const std::string &path) {
   return false;
 }
 
-// Reads the marks as SQLite does, which rolls back what a commit that was cut off has left, and waits for one under way.
+// Reads the marks as SQLite does, which rolls back what a commit that was cut off has left, and waits for one under
+// way.
 Marks read_marks_with_journal(const std::string &path) {
   Connection connection(path, SQLITE_OPEN_READWRITE);
   sqlite3_busy_timeout(connection.handle(), 5000);
@@ -126,8 +127,8 @@ Marks read_marks_with_journal(const std::string &path) {
 
 using Header = std::array<unsigned char, 32>;
 
-// Without a lock, and whatever it holds; zeros when the file has less. Through SQLite: closing another descriptor of the file
-// would take the locks of this process away.
+// Without a lock, and whatever it holds; zeros when the file has less. Through SQLite: closing another descriptor of
+// the file would take the locks of this process away.
 Header read_header(const std::string &path) {
   Connection connection(uri(path, "immutable=1"), SQLITE_OPEN_READONLY | SQLITE_OPEN_URI);
   sqlite3_file *file = nullptr;
@@ -142,8 +143,9 @@ Header read_header(const std::string &path) {
 
 bool is_in_wal_mode(const std::string &path) { return read_header(path)[19] == 2; }
 
-// Is the file shorter than its header says? That is only wrong when there is no WAL that holds the rest, and no journal that
-// somebody writes it under. In this order: what was written after the header was read is in the size, or still under way.
+// Is the file shorter than its header says? That is only wrong when there is no WAL that holds the rest, and no journal
+// that somebody writes it under. In this order: what was written after the header was read is in the size, or still
+// under way.
 bool cut_short(const std::string &path) {
   Header header = read_header(path);
   int64_t page_size = header[16] << 8 | header[17];
@@ -166,7 +168,8 @@ bool is_regular_file(const std::string &path, struct stat *status) {
     }
     // Somebody has created it in between.
   }
-  if (S_ISDIR(status->st_mode)) throw Error(Status::kIo, "db_path " + path + " is a directory; give the path of a file");
+  if (S_ISDIR(status->st_mode))
+    throw Error(Status::kIo, "db_path " + path + " is a directory; give the path of a file");
   if (!S_ISREG(status->st_mode)) throw Error(Status::kIo, "db_path " + path + " is not a regular file");
   return true;
 }
@@ -234,7 +237,8 @@ void create_format(Connection &connection, bool in_memory) {
     // A number that tells this database from any other that ever was at this path.
     std::random_device random;
     uint64_t id = (uint64_t{random()} << 32 | random()) | 1;
-    // Versions go on from the time of creation in nanoseconds, so that a cache made anew at the same path never repeats one.
+    // Versions go on from the time of creation in nanoseconds, so that a cache made anew at the same path never repeats
+    // one.
     auto first =
         std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
             .count();
@@ -253,7 +257,8 @@ void verify_format(Connection &connection) {
   Statement encoding(connection, "PRAGMA encoding");
   bool sound = encoding.step() && encoding.bytes(0) == "UTF-8";
   // Every table as it was created, word for word: SQLite keeps the statement.
-  Statement find(connection, "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = tbl_name AND sql = ?1");
+  Statement find(connection,
+                 "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = tbl_name AND sql = ?1");
   for (std::string_view tables : {kOtherTables, kItemTables}) {
     for (size_t end; (end = tables.find(';')) != tables.npos; tables.remove_prefix(end + 1)) {
       std::string_view statement = tables.substr(0, end);
@@ -263,7 +268,8 @@ void verify_format(Connection &connection) {
       sound = sound && find.step() && find.integer(0) == 1;
     }
   }
-  if (!sound) throw Error(Status::kCorrupt, "db_path " + connection.name() + ": the tables are not those of the format");
+  if (!sound)
+    throw Error(Status::kCorrupt, "db_path " + connection.name() + ": the tables are not those of the format");
   Statement added(connection,
                   "SELECT name FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL AND tbl_name IN "
                   "('item', 'usage', 'eviction_order', 'schema_version', 'meta')");
@@ -302,7 +308,8 @@ void enter_wal_mode(Connection &connection, int busy_timeout_milliseconds) {
   }
   sqlite3_busy_timeout(connection.handle(), busy_timeout_milliseconds);
   if (!busy) return;
-  // The index of a WAL is there while the database is used in WAL mode, and is removed before the header says anything else.
+  // The index of a WAL is there while the database is used in WAL mode, and is removed before the header says anything
+  // else.
   if (is_there(connection.name() + "-shm")) {
     throw Error(Status::kCorrupt, "db_path " + connection.name() +
                                       " is damaged: others use it with a WAL, and its header does not say so");
@@ -323,8 +330,8 @@ std::string move_aside(const std::string &path) {
   if (std::rename(path.c_str(), target.c_str()) != 0) {
     throw Error(Status::kIo, "db_path " + path + " is damaged and could not be moved aside: " + std::strerror(errno));
   }
-  // The WAL and the journal belong to the damaged file: left in place they would be played into the fresh one. They may not
-  // exist.
+  // The WAL and the journal belong to the damaged file: left in place they would be played into the fresh one. They may
+  // not exist.
   std::rename((path + "-wal").c_str(), (target + "-wal").c_str());
   std::rename((path + "-journal").c_str(), (target + "-journal").c_str());
   std::remove((path + "-shm").c_str());

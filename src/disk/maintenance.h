@@ -1,8 +1,9 @@
-// Maintenance: a thread of the library's own, for one open file and one kind of work that no caller should wait for (writing
-// access times and checkpoints, ending snapshots that are kept), which it does a bounded time after it was asked to.
+// Maintenance: a thread of the library's own, for one open file and one kind of work that no caller should wait for
+// (writing access times and checkpoints, ending snapshots that are kept), which it does a bounded time after it was
+// asked to.
 //
-// The thread starts with the first request. It never calls back into the user's program. In a forked child it does not exist;
-// the whole store is abandoned there.
+// The thread starts with the first request. It never calls back into the user's program. In a forked child it does not
+// exist; the whole store is abandoned there.
 #pragma once
 
 #include <chrono>
@@ -15,8 +16,8 @@ namespace dbc {
 
 class Maintenance {
  public:
-  // `work` runs on the thread, `delay` after the first request since it last ran, or at once after an urgent one. It says
-  // whether all was done; if not, it runs again after `delay`. It must not throw.
+  // `work` runs on the thread, `delay` after the first request since it last ran, or at once after an urgent one. It
+  // says whether all was done; if not, it runs again after `delay`. It must not throw.
   Maintenance(std::function<bool()> work, std::chrono::duration<double> delay);
   ~Maintenance();
 

@@ -22,8 +22,9 @@ Reader::Reader(Connection &connection)
       whole_(connection, "SELECT item.id, item.version, " DBC_LAST_ACCESS
                          ", schema_id, size, checksum, encoding, " DBC_DATA_UNLESS_LARGE
                          " FROM item LEFT JOIN usage ON usage.id = item.id WHERE key = ?1"),
-      without_usage_(connection, "SELECT id, version, timestamp, schema_id, size, checksum, encoding, " DBC_DATA_UNLESS_LARGE
-                                 " FROM item WHERE key = ?1"),
+      without_usage_(connection,
+                     "SELECT id, version, timestamp, schema_id, size, checksum, encoding, " DBC_DATA_UNLESS_LARGE
+                     " FROM item WHERE key = ?1"),
       type_(connection, "SELECT typeof(data) FROM item WHERE id = ?1"),
       totals_(connection, "SELECT total(items), total(bytes) FROM schema_version"),
       misplaced_(connection,

@@ -1,11 +1,12 @@
 // ReaderPool: connections that read, each lent to one thread at a time, and the snapshots that they keep between reads.
 //
-// To begin and to end a read costs SQLite two system calls and more work than a lookup. So a connection that finds that nobody
-// has committed between two of its reads keeps the snapshot of the second one open: as long as the WAL index shows the same last
-// commit, that snapshot is what a new one would be, and a look at memory takes the place of the ending and beginning.
+// To begin and to end a read costs SQLite two system calls and more work than a lookup. So a connection that finds that
+// nobody has committed between two of its reads keeps the snapshot of the second one open: as long as the WAL index
+// shows the same last commit, that snapshot is what a new one would be, and a look at memory takes the place of the
+// ending and beginning.
 //
-// A snapshot that is kept keeps the WAL from being begun anew. Whoever keeps one asks for release_snapshots(), which is to be
-// called a short time later (kLongest) and makes all of them end, used or not.
+// A snapshot that is kept keeps the WAL from being begun anew. Whoever keeps one asks for release_snapshots(), which is
+// to be called a short time later (kLongest) and makes all of them end, used or not.
 //
 // Thread safety: all functions from any thread, in a NoFork. A Loan belongs to one thread.
 #pragma once

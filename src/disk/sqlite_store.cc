@@ -88,8 +88,7 @@ void SqliteStore::open(LogScope &log) {
     open_shared(log);
     open_database(log);
   }
-  generations_ =
-      std::make_unique<Generations>(shared_ ? shared_->words() : private_words_.data(), data_version_.get());
+  generations_ = std::make_unique<Generations>(shared_ ? shared_->words() : private_words_.data(), data_version_.get());
   maintenance_ = std::make_unique<Maintenance>([this] { return maintain(); },
                                                std::chrono::duration<double>(options_.touch_delay_seconds));
   if (!in_memory()) {
@@ -135,7 +134,8 @@ void SqliteStore::open_shared(LogScope &log) {
     share_nothing();
     log.add(kWarning, [&] {
       return "db_path " + options_.path + ": nothing can be shared with other processes through memory (" +
-             why_not_shared_ + "). Every memory hit now asks SQLite whether another process has committed, which takes " +
+             why_not_shared_ +
+             "). Every memory hit now asks SQLite whether another process has committed, which takes " +
              "microseconds; writes go through a rollback journal, and are slower";
     });
   }
@@ -173,7 +173,8 @@ void SqliteStore::open_database(LogScope &log) {
   }
 }
 
-// Under the writer lock (in memory: before anybody else can know; where nothing is shared, several processes may be here).
+// Under the writer lock (in memory: before anybody else can know; where nothing is shared, several processes may be
+// here).
 void SqliteStore::open_or_create(FileKind kind) {
   if (!in_memory() && kind == FileKind::kFresh) create_empty_file(options_.path, options_.file_mode);
   connection_ = connect(true);
@@ -182,9 +183,10 @@ void SqliteStore::open_or_create(FileKind kind) {
     if (faccessat(AT_FDCWD, options_.path.c_str(), W_OK, AT_EACCESS) == 0) {
       throw Error(Status::kCorrupt, "db_path " + options_.path + " is damaged: its header forbids to write");
     }
-    throw Error(Status::kIo, "db_path " + options_.path +
-                                 ": this process may not write the file, which a cache does even where it is only read; "
-                                 "give it the permission");
+    throw Error(Status::kIo,
+                "db_path " + options_.path +
+                    ": this process may not write the file, which a cache does even where it is only read; "
+                    "give it the permission");
   }
   bool has_tables = kind == FileKind::kCache && connection_->query_integer("PRAGMA user_version") >= kTablesVersion;
   if (has_tables) verify_format(*connection_);  // before anything is changed
@@ -195,7 +197,8 @@ void SqliteStore::open_or_create(FileKind kind) {
   if (shared_) {
     database_id_ =
         static_cast<uint64_t>(connection_->query_integer("SELECT value FROM meta WHERE name = 'database_id'"));
-    if (database_id_ == 0) throw Error(Status::kCorrupt, "db_path " + options_.path + ": it does not say which cache it is");
+    if (database_id_ == 0)
+      throw Error(Status::kCorrupt, "db_path " + options_.path + ": it does not say which cache it is");
     if (shared_->damaged_database() == database_id_) {
       throw Error(Status::kCorrupt, "db_path " + options_.path + " was found damaged while in use");
     }
@@ -212,9 +215,9 @@ void SqliteStore::open_or_create(FileKind kind) {
   writer_ = std::make_unique<Writer>(*connection_);
 }
 
-// The mode of the journal says by what means all who use the file see each other's changes: in WAL mode through the shared
-// file, else through SQLite. It changes only while nobody else uses the file: SQLite does not let go of the WAL mode before, and
-// of the other mode a transaction here sees it (see uses_wal()).
+// The mode of the journal says by what means all who use the file see each other's changes: in WAL mode through the
+// shared file, else through SQLite. It changes only while nobody else uses the file: SQLite does not let go of the WAL
+// mode before, and of the other mode a transaction here sees it (see uses_wal()).
 void SqliteStore::choose_journal() {
   if (uses_wal() == (shared_ != nullptr)) return;
   if (shared_) {
@@ -239,9 +242,10 @@ bool SqliteStore::uses_wal() const {
 }
 
 void SqliteStore::refuse_mixed_use() const {
-  throw Error(Status::kBusy, "db_path " + options_.path + ": other processes see each other's changes through " +
-                                 options_.path + "-dbc, which this one cannot (" + why_not_shared_ +
-                                 "), so they cannot use the file together; close it there, or give this process the means");
+  throw Error(Status::kBusy,
+              "db_path " + options_.path + ": other processes see each other's changes through " + options_.path +
+                  "-dbc, which this one cannot (" + why_not_shared_ +
+                  "), so they cannot use the file together; close it there, or give this process the means");
 }
 
 void SqliteStore::check_totals() {
@@ -286,8 +290,8 @@ std::unique_ptr<Connection> SqliteStore::connect(bool writes) const {
   sqlite3_db_config(handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
   connection->execute("PRAGMA wal_autocheckpoint=0");
   connection->execute("PRAGMA temp_store=MEMORY");
-  // Some distributions build SQLite to overwrite with zeros what is deleted: then a clear would write as much as it frees, and
-  // find no room for that on a full disk.
+  // Some distributions build SQLite to overwrite with zeros what is deleted: then a clear would write as much as it
+  // frees, and find no room for that on a full disk.
   connection->execute("PRAGMA secure_delete=OFF");
   if (!writes) {
     connection->execute("PRAGMA query_only=ON");
@@ -370,8 +374,8 @@ void SqliteStore::close(LogScope &log) {
   } catch (...) {
     error = std::current_exception();
   }
-  // The last connection to leave folds the WAL into the file, which needs the writer lock; without it, the WAL stays for
-  // the next who opens.
+  // The last connection to leave folds the WAL into the file, which needs the writer lock; without it, the WAL stays
+  // for the next who opens.
   bool locked = false;
   try {
     lock_writer();
@@ -401,9 +405,9 @@ void SqliteStore::close_connections() {
   connection_.reset();
 }
 
-// In a forked child no thread was inside SQLite (see NoFork), so every connection is at rest. Closing them here makes SQLite
-// forget the file locks that it believes to have; those of the parent are the parent's and stay. The WAL is left alone, since
-// connections are set not to checkpoint on close. All else, locks and threads above all, is not touched.
+// In a forked child no thread was inside SQLite (see NoFork), so every connection is at rest. Closing them here makes
+// SQLite forget the file locks that it believes to have; those of the parent are the parent's and stay. The WAL is left
+// alone, since connections are set not to checkpoint on close. All else, locks and threads above all, is not touched.
 void SqliteStore::take_down() { close_connections(); }
 
 }  // namespace dbc

@@ -1,10 +1,12 @@
 // SqliteStore: the disk tier in one SQLite file in WAL mode.
 //
-// One connection writes, under the WriterLock; readers lend themselves connections from a pool. Checkpoints are made by this class alone, under the writer lock, so that none ever overlaps a commit (SQLite
-// before 3.51.3 can corrupt a file when a second checkpoint overlaps the commit that resets the WAL).
+// One connection writes, under the WriterLock; readers lend themselves connections from a pool. Checkpoints are made by
+// this class alone, under the writer lock, so that none ever overlaps a commit (SQLite before 3.51.3 can corrupt a file
+// when a second checkpoint overlaps the commit that resets the WAL).
 //
-// Where no SharedFile can be had, the file is in rollback journal mode instead: SQLite's locks make writers queue, and its
-// data_version tells of the commits of others. The mode also keeps processes of the two kinds apart; see choose_journal().
+// Where no SharedFile can be had, the file is in rollback journal mode instead: SQLite's locks make writers queue, and
+// its data_version tells of the commits of others. The mode also keeps processes of the two kinds apart; see
+// choose_journal().
 //
 // At ":memory:" there is one connection, and readers take turns with writers.
 //
@@ -39,7 +41,8 @@ namespace dbc {
 
 enum class Durability { kNormal = 0, kFull = 1, kOff = 2 };
 
-// The path by which every process knows a file, whatever link or folder it came by: the sidecar must be the same for all.
+// The path by which every process knows a file, whatever link or folder it came by: the sidecar must be the same for
+// all.
 std::string canonical_path(const std::string &path);
 
 struct StoreOptions {
@@ -167,7 +170,7 @@ class SqliteStore final : public Store {
   std::unique_ptr<Writer> writer_;
   std::unique_ptr<Connection> data_version_connection_;
   std::unique_ptr<DataVersion> data_version_;  // for a file without a shared one
-  std::unique_ptr<Reader> memory_reader_;  // at ":memory:": on the writer's connection, under lock_
+  std::unique_ptr<Reader> memory_reader_;      // at ":memory:": on the writer's connection, under lock_
 
   std::optional<ReaderPool> readers_;  // none in memory
 

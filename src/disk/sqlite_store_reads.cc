@@ -24,9 +24,7 @@ SqliteStore::Lease::~Lease() {
 Reader *SqliteStore::Lease::latest() { return loan_ ? loan_->latest() : store_.memory_reader_.get(); }
 Reader *SqliteStore::Lease::reader() { return loan_ ? loan_->reader() : store_.memory_reader_.get(); }
 
-const Connection &SqliteStore::Lease::connection() const {
-  return loan_ ? loan_->connection() : *store_.connection_;
-}
+const Connection &SqliteStore::Lease::connection() const { return loan_ ? loan_->connection() : *store_.connection_; }
 
 Lookup SqliteStore::read_with(Reader &reader, const Key &key, Want want, uint64_t held_version, double recent_enough,
                               uint64_t generation, bool in_snapshot) {
@@ -92,8 +90,8 @@ Totals SqliteStore::totals() {
   return Lease(*this).reader()->totals();
 }
 
-// The counts that are shared are no part of a snapshot. They belong to it if there was no doubt about them before it began, and
-// they are the same afterwards.
+// The counts that are shared are no part of a snapshot. They belong to it if there was no doubt about them before it
+// began, and they are the same afterwards.
 void SqliteStore::check(CheckReport *report) try {
   using Clock = std::chrono::steady_clock;
   auto deadline = Clock::now() + std::chrono::duration_cast<Clock::duration>(

@@ -1,5 +1,5 @@
-// SqliteStore: what has to be written now and then, most of it by the maintenance thread: touches, the order of the next candidates
-// for eviction, the saved counts, checkpoints.
+// SqliteStore: what has to be written now and then, most of it by the maintenance thread: touches, the order of the
+// next candidates for eviction, the saved counts, checkpoints.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -15,14 +15,14 @@
 namespace dbc {
 namespace {
 
-// The WAL is folded into the file when it has grown to 16 MiB, by the maintenance thread; at four times that, because the
-// thread does not keep up, by the writer who made it so.
+// The WAL is folded into the file when it has grown to 16 MiB, by the maintenance thread; at four times that, because
+// the thread does not keep up, by the writer who made it so.
 constexpr int kCheckpointPages = 4096;
 constexpr int kUrgentCheckpointPages = 4 * kCheckpointPages;
 
-// Readers whose times overlap would keep the WAL from ever being begun anew. Once it has grown that far, a checkpoint waits
-// this long for those that still need it, while nobody writes; new ones read from the file then. If they stay for longer, it is
-// tried again after 4 MiB, with twice the patience, but not more than the most.
+// Readers whose times overlap would keep the WAL from ever being begun anew. Once it has grown that far, a checkpoint
+// waits this long for those that still need it, while nobody writes; new ones read from the file then. If they stay for
+// longer, it is tried again after 4 MiB, with twice the patience, but not more than the most.
 constexpr int kLeastPatienceMilliseconds = 100, kMostPatienceMilliseconds = 1600;
 constexpr int kRetryPages = 1024;
 
@@ -30,8 +30,8 @@ constexpr int kRetryPages = 1024;
 constexpr size_t kTouchBatch = 8192;
 constexpr size_t kUrgentTouches = 16384;
 
-// How many candidates for eviction are kept in order ahead of time. When N items are used evenly, 1024 uses in N cost a repair,
-// in the background, where an index that is kept up costs one each; and an eviction finds its victim at once.
+// How many candidates for eviction are kept in order ahead of time. When N items are used evenly, 1024 uses in N cost a
+// repair, in the background, where an index that is kept up costs one each; and an eviction finds its victim at once.
 constexpr size_t kTidyCandidates = 1024;
 // After so many rounds it is time to ask whether they lead anywhere.
 constexpr int kTidyRoundsUntilDoubt = 64;
@@ -127,11 +127,11 @@ void SqliteStore::checkpoint_if_due() {
   checkpoint(checkpoint_is_urgent());
 }
 
-// Most of a checkpoint is the wait for the device to have what was copied into the file. While somebody reads an earlier state
-// than the latest, SQLite copies what that state has, but cannot begin the WAL anew, and so does not wait for the
-// device either. Such a reader is made here, with a commit after it; then the writer lock is given back, and the file synced.
-// What others have committed meanwhile is left to an ordinary checkpoint, which has little to wait for. False: none is needed,
-// since another process has just made one.
+// Most of a checkpoint is the wait for the device to have what was copied into the file. While somebody reads an
+// earlier state than the latest, SQLite copies what that state has, but cannot begin the WAL anew, and so does not wait
+// for the device either. Such a reader is made here, with a commit after it; then the writer lock is given back, and
+// the file synced. What others have committed meanwhile is left to an ordinary checkpoint, which has little to wait
+// for. False: none is needed, since another process has just made one.
 bool SqliteStore::checkpoint_ahead() {
   std::optional<Turn> turn(std::in_place, *this);
   Lease lease(*this);
@@ -154,9 +154,9 @@ bool SqliteStore::checkpoint_ahead() {
   return true;
 }
 
-// A checkpoint first waits until the device has the WAL. What it has by then it need not wait for under the writer lock. (The
-// WAL, other than the database, has no locks that closing a descriptor of it could take away.) A failure is the checkpoint's to
-// find.
+// A checkpoint first waits until the device has the WAL. What it has by then it need not wait for under the writer
+// lock. (The WAL, other than the database, has no locks that closing a descriptor of it could take away.) A failure is
+// the checkpoint's to find.
 void SqliteStore::sync_wal() const {
   if (options_.durability == Durability::kOff) return;
   int descriptor;
@@ -195,15 +195,16 @@ void SqliteStore::after_commit(bool wants_maintenance) noexcept {
   }
 }
 
-// Under the writer lock. The snapshots that readers here keep would only be in the way; those of other processes end soon.
+// Under the writer lock. The snapshots that readers here keep would only be in the way; those of other processes end
+// soon.
 void SqliteStore::checkpoint(bool urgent) {
   std::optional<ReaderPool::NoSnapshots> no_snapshots;
   if (readers_) no_snapshots.emplace(*readers_);
   int patience = std::clamp(patience_milliseconds_, kLeastPatienceMilliseconds, kMostPatienceMilliseconds);
   if (urgent) sqlite3_busy_timeout(connection_->handle(), std::min(patience, busy_timeout_milliseconds()));
   int pages = 0;
-  int result = sqlite3_wal_checkpoint_v2(connection_->handle(), nullptr,
-                                         urgent ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE, &pages, nullptr);
+  int result = sqlite3_wal_checkpoint_v2(
+      connection_->handle(), nullptr, urgent ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE, &pages, nullptr);
   if (urgent) sqlite3_busy_timeout(connection_->handle(), busy_timeout_milliseconds());
   if (urgent) patience_milliseconds_ = result == SQLITE_BUSY ? 2 * patience : 0;
   // Also of one that failed: the next is due when the WAL has grown again, not with the next commit.

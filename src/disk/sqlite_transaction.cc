@@ -55,9 +55,9 @@ void SqliteTransaction::settle_totals(SharedTotals &shared) {
   std::optional<FileTotals> prepared = shared.prepared();
   if (!prepared) return shared.forget();
   if (happened(*prepared)) return shared.settle(true);
-  // Its pages may lie whole in the WAL all the same, behind the last commit: whoever recovers the file after a crash would
-  // believe them. A commit in their place makes an end of them, and only then there is no doubt. Where none can be had, what
-  // this transaction writes does the same.
+  // Its pages may lie whole in the WAL all the same, behind the last commit: whoever recovers the file after a crash
+  // would believe them. A commit in their place makes an end of them, and only then there is no doubt. Where none can
+  // be had, what this transaction writes does the same.
   try {
     writer_.count_undone.run();  // any change would do
     writer_.commit.run();
@@ -108,7 +108,8 @@ void SqliteTransaction::count_again() {
   must_save_ = true;
 }
 
-// Waits for foreign programs (all of ours queue at the writer lock) without being in SQLite, so that fork() does not wait too.
+// Waits for foreign programs (all of ours queue at the writer lock) without being in SQLite, so that fork() does not
+// wait too.
 void SqliteTransaction::begin() {
   using Clock = std::chrono::steady_clock;
   sqlite3_busy_timeout(store_.connection_->handle(), 0);
@@ -293,8 +294,8 @@ std::optional<Removed> SqliteTransaction::evict_oldest() {
   return std::move(victim->removed);
 }
 
-// Takes out everything of the item that would be evicted after a new one of that key and time, but for its row, and returns the
-// row's id; 0 if that would be the new one itself.
+// Takes out everything of the item that would be evicted after a new one of that key and time, but for its row, and
+// returns the row's id; 0 if that would be the new one itself.
 int64_t SqliteTransaction::take_place_of_oldest(const Key &key, double timestamp, uint64_t version,
                                                 std::optional<Removed> *removed) {
   std::optional<Victim> victim = find_oldest();
@@ -321,7 +322,8 @@ std::optional<SqliteTransaction::Victim> SqliteTransaction::find_oldest() {
       Use oldest(writer_.oldest);
       if (!order_.first()) {
         if (totals().items > 0) {
-          throw Error(Status::kCorrupt, "db_path " + store_.options_.path + ": the counts speak of items that are not there");
+          throw Error(Status::kCorrupt,
+                      "db_path " + store_.options_.path + ": the counts speak of items that are not there");
         }
         return std::nullopt;
       }

@@ -1,9 +1,10 @@
 // SqliteTransaction: changes to the file, all or none; holds the writer lock for its life.
 //
-// Victims are found as in memory: the table `eviction_order` holds timestamps as recorded, never later than the true ones. The
-// smallest entry is looked at; if its item has moved on (in its row, in `usage`, or in the touch log), it is recorded anew, and the next
-// smallest is looked at. What survives is the exact minimum, and a touch or an overwrite costs the order nothing. So that no
-// eviction has to put right what many touches have left behind, the next candidates are kept in order ahead of time: tidy().
+// Victims are found as in memory: the table `eviction_order` holds timestamps as recorded, never later than the true
+// ones. The smallest entry is looked at; if its item has moved on (in its row, in `usage`, or in the touch log), it is
+// recorded anew, and the next smallest is looked at. What survives is the exact minimum, and a touch or an overwrite
+// costs the order nothing. So that no eviction has to put right what many touches have left behind, the next candidates
+// are kept in order ahead of time: tidy().
 #pragma once
 
 #include <string_view>
@@ -32,8 +33,8 @@ class SqliteTransaction final : public Transaction {
   size_t write_touches(size_t most) override;
   // Has the counts written to the table of schema versions, so that they need not be counted after a power cut.
   void save_totals_in_table() { totals_changed_ = must_save_ = true; }
-  // On open: do the counts that are shared belong to this file, and do all know this handle's schema version? Says whether
-  // there is something to commit.
+  // On open: do the counts that are shared belong to this file, and do all know this handle's schema version? Says
+  // whether there is something to commit.
   bool check_totals();
   // Records anew those of the next `candidates` for eviction that have moved on; returns how many. `doubting`:
   // throws Error(kCorrupt) if they come up again.
@@ -92,11 +93,12 @@ class SqliteTransaction final : public Transaction {
   EvictionOrder order_;
   std::vector<SchemaTotals> schemas_;
   uint64_t last_version_ = 0;
-  int64_t last_put_ = 0;         // id of the last item that was put; 0: none, or it was taken out again
+  int64_t last_put_ = 0;  // id of the last item that was put; 0: none, or it was taken out again
   uint64_t last_put_version_ = 0;
   bool totals_changed_ = false;  // counts or last_version_
-  bool table_is_stale_ = false;  // and what the order has still to be told waits in the shared file; as SharedTotals knows it
-  bool must_save_ = false;       // in the table, whatever else would do
+  // As SharedTotals knows it; then also changes of the order may wait in the shared file.
+  bool table_is_stale_ = false;
+  bool must_save_ = false;         // in the table, whatever else would do
   std::vector<uint64_t> changed_;  // hashes of the keys whose items changed
   bool all_changed_ = false;
   bool cleared_ = false;

@@ -1,10 +1,10 @@
 // Store: the interface of a disk tier. Nothing here assumes SQL, a file or one machine.
 //
-// A store holds items under keys, each with a version that grows with every put and is never reused. Reads run concurrently;
-// a Transaction is the only way to change anything, one at a time among all who share the store.
+// A store holds items under keys, each with a version that grows with every put and is never reused. Reads run
+// concurrently; a Transaction is the only way to change anything, one at a time among all who share the store.
 //
-// Access times may reach the store late (touched()), but every answer of this object, and every choice of a victim, takes
-// the pending ones into account.
+// Access times may reach the store late (touched()), but every answer of this object, and every choice of a victim,
+// takes the pending ones into account.
 //
 // Thread safety: all functions of Store from any thread. A Transaction and a Snapshot belong to one thread.
 #pragma once
@@ -72,10 +72,10 @@ class Transaction {
   // Without a commit before it, undoes everything.
   virtual ~Transaction() = default;
 
-  // Stores an item. `value` is borrowed for the call. `reserved`: a version from Store::reserve_version(), which the item gets
-  // unless the key has a later one by now; 0: a new one. `in_exchange`: not null if the limits will not hold with one item
-  // more. Then if the key is new, and evict_oldest() would take out another item after it, that one may make room for it
-  // here, which is cheaper, and is returned there.
+  // Stores an item. `value` is borrowed for the call. `reserved`: a version from Store::reserve_version(), which the
+  // item gets unless the key has a later one by now; 0: a new one. `in_exchange`: not null if the limits will not hold
+  // with one item more. Then if the key is new, and evict_oldest() would take out another item after it, that one may
+  // make room for it here, which is cheaper, and is returned there.
   virtual Written put(const Key &key, std::string_view value, bool text, double timestamp, uint64_t reserved = 0,
                       std::optional<Removed> *in_exchange = nullptr) = 0;
   // Takes a key's item out; with `version` not 0 only if it has that one. Says whether it did.
@@ -90,8 +90,8 @@ class Transaction {
   virtual uint64_t erase_other_schemas() = 0;
   // Takes everything out.
   virtual void clear() = 0;
-  // Checks everything, as Store::check() does, and mends what it finds; returns how many items it took out for that. Throws
-  // Error(kCorrupt) when the store cannot be mended.
+  // Checks everything, as Store::check() does, and mends what it finds; returns how many items it took out for that.
+  // Throws Error(kCorrupt) when the store cannot be mended.
   virtual uint64_t repair(CheckReport *report) = 0;
   // Writes up to `most` pending touches into the store; returns how many are left.
   virtual size_t write_touches(size_t most) = 0;
@@ -100,8 +100,8 @@ class Transaction {
   virtual Totals totals() const = 0;
 
   // Makes the changes last and visible, all at once. `publish` runs directly after, while other writers still wait and
-  // the generations of all changed keys are odd; it must not throw. If the commit fails, throws and nothing has changed.
-  // The transaction is over either way.
+  // the generations of all changed keys are odd; it must not throw. If the commit fails, throws and nothing has
+  // changed. The transaction is over either way.
   virtual void commit(const std::function<void()> &publish) = 0;
 };
 
@@ -133,15 +133,16 @@ class Store {
   // Are evictions to be expected soon? If so, the store prepares for them in the background.
   virtual void expect_evictions(bool expected) noexcept = 0;
 
-  // Tells that an item's timestamp has moved. `backward`: to an earlier time than before. When memory is too short to remember,
-  // the store does not learn of it.
+  // Tells that an item's timestamp has moved. `backward`: to an earlier time than before. When memory is too short to
+  // remember, the store does not learn of it.
   virtual void touched(Item &item, bool backward) noexcept = 0;
   // Tells that an item is not kept in memory for its own sake any more: the store shall not keep its bytes alive.
   virtual void left_memory(Item &item) noexcept = 0;
   // Writes all pending touches. Throws what went wrong, also earlier in the background.
   virtual void flush() = 0;
 
-  // Looks at everything in the store, as of one moment, and adds what is wrong to the report. Other calls go on meanwhile.
+  // Looks at everything in the store, as of one moment, and adds what is wrong to the report. Other calls go on
+  // meanwhile.
   virtual void check(CheckReport *report) = 0;
 
   // By these words one sees whether what was read of a key may have changed since. Constant during the store's life.
@@ -152,7 +153,8 @@ class Store {
   // A call failed with Error(kCorrupt).
   virtual void report_damage() noexcept = 0;
 
-  // Flushes and lets go of everything; no other call may run or follow. Throws what went wrong, but closes all the same.
+  // Flushes and lets go of everything; no other call may run or follow. Throws what went wrong, but closes all the
+  // same.
   virtual void close(LogScope &log) = 0;
 };
 

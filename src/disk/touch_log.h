@@ -1,8 +1,8 @@
 // TouchLog: the timestamps that have moved in memory and not yet on disk, at most one per key.
 //
-// While an item is in the log its mark `touched` is set, so that a hit on a hot item costs one look at the mark. The timestamp
-// is read from the item when it is written, not when it was logged. A hit stores the timestamp first and looks at the mark
-// then; take() clears the mark first and its caller reads the timestamp then: no touch falls between.
+// While an item is in the log its mark `touched` is set, so that a hit on a hot item costs one look at the mark. The
+// timestamp is read from the item when it is written, not when it was logged. A hit stores the timestamp first and
+// looks at the mark then; take() clears the mark first and its caller reads the timestamp then: no touch falls between.
 //
 // An item that is not in memory any more is replaced here by a copy without bytes: the log keeps no values alive.
 // Thread safety: all functions from any thread; one mutex, a leaf.
@@ -30,11 +30,11 @@ class TouchLog {
   // The item left memory: lets go of its bytes.
   void forget_value(Item &item);
 
-  // Applies what is pending for a key's state `version` to the timestamp that was read from disk. The order matters: first
-  // find(), then the read, then apply(), else a write between the two goes unseen.
+  // Applies what is pending for a key's state `version` to the timestamp that was read from disk. The order matters:
+  // first find(), then the read, then apply(), else a write between the two goes unseen.
   Pending find(const Key &key) const;
-  // The same for a read in a snapshot, which may have begun before a batch was written: between pin(), before the snapshot
-  // begins, and unpin(), what has been written since is found too.
+  // The same for a read in a snapshot, which may have begun before a batch was written: between pin(), before the
+  // snapshot begins, and unpin(), what has been written since is found too.
   Pending find_for_snapshot(const Key &key) const;
   void pin();
   void unpin();
@@ -43,11 +43,12 @@ class TouchLog {
   size_t size() const;
   // With what is taken and not done.
   size_t unwritten() const;
-  // Did an entry move to an earlier time? Those must be written before a victim is chosen; the others only make a candidate
-  // younger, which is looked at when it comes up.
+  // Did an entry move to an earlier time? Those must be written before a victim is chosen; the others only make a
+  // candidate younger, which is looked at when it comes up.
   bool any_backward() const;
 
-  // Moves up to `most` entries out, to be written, ordered by row; find() still sees them until done(). Under the writer lock.
+  // Moves up to `most` entries out, to be written, ordered by row; find() still sees them until done(). Under the
+  // writer lock.
   std::vector<Pending> take(size_t most);
   // All that was taken has been written, or (`written` false) is pending again.
   // When memory is too short to remember, touches are lost.

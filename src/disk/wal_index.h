@@ -1,8 +1,8 @@
 // WalIndex: tells by one look at memory whether anybody has committed to a database in WAL mode.
 //
 // SQLite keeps the index of the WAL in memory that all processes share, as its documentation of the file format
-// describes; the first 48 bytes change with every commit, whoever makes it, before the commit returns. While they are as they
-// were before a snapshot was taken, the snapshot is of the latest commit.
+// describes; the first 48 bytes change with every commit, whoever makes it, before the commit returns. While they are
+// as they were before a snapshot was taken, the snapshot is of the latest commit.
 #pragma once
 
 #include <sqlite3.h>
@@ -17,8 +17,9 @@ class WalIndex {
  public:
   using Header = std::array<uint64_t, 6>;
 
-  // Finds the index of a connection to a database in WAL mode; it stays until that is closed. False as long as the connection has
-  // read nothing, and where there is no such memory (":memory:"). By the thread that uses the connection.
+  // Finds the index of a connection to a database in WAL mode; it stays until that is closed. False as long as the
+  // connection has read nothing, and where there is no such memory (":memory:"). By the thread that uses the
+  // connection.
   bool find(sqlite3 *connection);
   bool found() const { return header_ != nullptr; }
   // A header that is being changed may come back torn, and then as no header that ever was.

@@ -1,4 +1,5 @@
-// Writer: the prepared statements that change the file, on the one connection that writes, and what they need. Used under the writer lock.
+// Writer: the prepared statements that change the file, on the one connection that writes, and what they need. Used
+// under the writer lock.
 #pragma once
 
 #include "disk/compression.h"
@@ -25,9 +26,8 @@ struct Writer {
         count_again(c, "SELECT schema_id, count(*), total(size), max(version) FROM item GROUP BY schema_id"),
         version_of(c, "SELECT version FROM item WHERE id = ?1"),
         last_saved_version(c, "SELECT max(last_version) FROM schema_version"),
-        find(c,
-             "SELECT item.id, item.version, item.schema_id, item.size, " DBC_LAST_ACCESS ", " DBC_RECORDED
-             " FROM item LEFT JOIN usage ON usage.id = item.id WHERE item.key = ?1"),
+        find(c, "SELECT item.id, item.version, item.schema_id, item.size, " DBC_LAST_ACCESS ", " DBC_RECORDED
+                " FROM item LEFT JOIN usage ON usage.id = item.id WHERE item.key = ?1"),
         insert_item(c,
                     "INSERT INTO item(key, timestamp, recorded, version, schema_id, size, checksum, encoding, data) "
                     "VALUES(?1, ?2, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"),
@@ -37,50 +37,53 @@ struct Writer {
         update_item(c,
                     "UPDATE item SET timestamp = ?2, version = ?3, schema_id = ?4, size = ?5, checksum = ?6, "
                     "encoding = ?7, data = ?8 WHERE id = ?1"),
-        replace_item(c,
-                     "UPDATE item SET key = ?9, timestamp = ?2, recorded = ?2, version = ?3, schema_id = ?4, size = ?5, "
-                     "checksum = ?6, encoding = ?7, data = ?8 WHERE id = ?1"),
+        replace_item(
+            c,
+            "UPDATE item SET key = ?9, timestamp = ?2, recorded = ?2, version = ?3, schema_id = ?4, size = ?5, "
+            "checksum = ?6, encoding = ?7, data = ?8 WHERE id = ?1"),
         erase_item(c, "DELETE FROM item WHERE id = ?1"),
         erase_usage(c, "DELETE FROM usage WHERE id = ?1"),
         erase_order(c, "DELETE FROM eviction_order WHERE recorded = ?1 AND key = ?2"),
         erase_order_before(c, "DELETE FROM eviction_order WHERE (recorded, key) < (?1, ?2)"),
         erase_order_through(c, "DELETE FROM eviction_order WHERE (recorded, key) <= (?1, ?2)"),
-        oldest(c,
-               "SELECT item.id, item.version, item.schema_id, item.size, " DBC_LAST_ACCESS
-               ", o.recorded, o.key FROM eviction_order o LEFT JOIN item ON item.id = o.id "
-               "LEFT JOIN usage ON usage.id = item.id WHERE (o.recorded, o.key) > (?1, ?2) "
-               "ORDER BY o.recorded, o.key LIMIT 1"),
-        first_with_item(c,
-                        "SELECT o.recorded, o.key FROM eviction_order o JOIN item ON item.id = o.id AND item.key = o.key "
-                        "LEFT JOIN usage ON usage.id = item.id WHERE " DBC_RECORDED
-                        " = o.recorded ORDER BY o.recorded, o.key LIMIT 1"),
-        enter_missing(c,
-                      "INSERT OR IGNORE INTO eviction_order(recorded, key, id) SELECT " DBC_RECORDED
-                      ", item.key, item.id FROM item LEFT JOIN usage ON usage.id = item.id"),
+        oldest(c, "SELECT item.id, item.version, item.schema_id, item.size, " DBC_LAST_ACCESS
+                  ", o.recorded, o.key FROM eviction_order o LEFT JOIN item ON item.id = o.id "
+                  "LEFT JOIN usage ON usage.id = item.id WHERE (o.recorded, o.key) > (?1, ?2) "
+                  "ORDER BY o.recorded, o.key LIMIT 1"),
+        first_with_item(
+            c,
+            "SELECT o.recorded, o.key FROM eviction_order o JOIN item ON item.id = o.id AND item.key = o.key "
+            "LEFT JOIN usage ON usage.id = item.id WHERE " DBC_RECORDED
+            " = o.recorded ORDER BY o.recorded, o.key LIMIT 1"),
+        enter_missing(c, "INSERT OR IGNORE INTO eviction_order(recorded, key, id) SELECT " DBC_RECORDED
+                         ", item.key, item.id FROM item LEFT JOIN usage ON usage.id = item.id"),
         move_order(c, "UPDATE eviction_order SET recorded = ?3 WHERE recorded = ?1 AND key = ?2"),
-        set_usage(c,
-                  "INSERT INTO usage(id, version, timestamp, recorded) VALUES(?1, ?2, ?3, ?4) ON CONFLICT(id) DO UPDATE "
-                  "SET version = ?2, timestamp = ?3, recorded = ?4"),
-        // `usage` never holds an earlier time of a state than `item`: who finds that one recent enough need not look there.
+        set_usage(
+            c,
+            "INSERT INTO usage(id, version, timestamp, recorded) VALUES(?1, ?2, ?3, ?4) ON CONFLICT(id) DO UPDATE "
+            "SET version = ?2, timestamp = ?3, recorded = ?4"),
+        // `usage` never holds an earlier time of a state than `item`: who finds that one recent enough need not look
+        // there.
         set_back(c, "UPDATE item SET timestamp = ?2 WHERE id = ?1"),
-        // Of a state that was replaced, a touch means nothing; it does no harm either, and is not worth a look at the item.
+        // Of a state that was replaced, a touch means nothing; it does no harm either, and is not worth a look at the
+        // item.
         touch(c,
               "UPDATE usage SET timestamp = CASE version WHEN ?2 THEN max(timestamp, ?3) ELSE ?3 END, version = ?2 "
               "WHERE id = ?1 AND version <= ?2"),
-        first_touch(c,
-                    "INSERT INTO usage(id, version, timestamp, recorded) SELECT id, version, max(timestamp, ?3), recorded "
-                    "FROM item WHERE id = ?1 AND version = ?2 ON CONFLICT(id) DO NOTHING"),
+        first_touch(
+            c,
+            "INSERT INTO usage(id, version, timestamp, recorded) SELECT id, version, max(timestamp, ?3), recorded "
+            "FROM item WHERE id = ?1 AND version = ?2 ON CONFLICT(id) DO NOTHING"),
         // Of the next ?1 candidates for eviction, those that the order knows under an earlier time than theirs.
-        misplaced(c,
-                  "SELECT item.id, item.version, item.schema_id, item.size, " DBC_LAST_ACCESS
-                  " AS last_access, o.recorded, o.key FROM (SELECT * FROM eviction_order WHERE (recorded, key) > (?2, ?3) "
-                  "ORDER BY recorded, key LIMIT ?1) o JOIN item ON item.id = o.id LEFT JOIN usage ON usage.id = item.id WHERE last_access > o.recorded"),
-        expired(c,
-                "SELECT item.id, item.version, item.schema_id, item.size, " DBC_LAST_ACCESS
-                " AS last_access, o.recorded, o.key FROM eviction_order o JOIN item ON item.id = o.id "
-                "LEFT JOIN usage ON usage.id = item.id WHERE o.recorded <= ?1 AND ?2 - last_access > ?3"),
-        erase_other_order(
-            c, "DELETE FROM eviction_order WHERE id IN (SELECT id FROM item WHERE schema_id <> ?1)"),
+        misplaced(
+            c, "SELECT item.id, item.version, item.schema_id, item.size, " DBC_LAST_ACCESS
+               " AS last_access, o.recorded, o.key FROM (SELECT * FROM eviction_order WHERE (recorded, key) > (?2, ?3) "
+               "ORDER BY recorded, key LIMIT ?1) o JOIN item ON item.id = o.id LEFT JOIN usage ON usage.id = item.id "
+               "WHERE last_access > o.recorded"),
+        expired(c, "SELECT item.id, item.version, item.schema_id, item.size, " DBC_LAST_ACCESS
+                   " AS last_access, o.recorded, o.key FROM eviction_order o JOIN item ON item.id = o.id "
+                   "LEFT JOIN usage ON usage.id = item.id WHERE o.recorded <= ?1 AND ?2 - last_access > ?3"),
+        erase_other_order(c, "DELETE FROM eviction_order WHERE id IN (SELECT id FROM item WHERE schema_id <> ?1)"),
         erase_other_usage(c, "DELETE FROM usage WHERE id IN (SELECT id FROM item WHERE schema_id <> ?1)"),
         erase_other_items(c, "DELETE FROM item WHERE schema_id <> ?1"),
         // Without WHERE: SQLite drops whole pages.
@@ -93,7 +96,8 @@ struct Writer {
   Statement count_undone, count_checkpoint, count_again, version_of, last_saved_version;
   Statement find, insert_item, insert_order, insert_order_of, update_item, replace_item;
   Statement erase_item, erase_usage, erase_order, erase_order_before, erase_order_through;
-  Statement oldest, first_with_item, enter_missing, move_order, set_usage, set_back, touch, first_touch, misplaced, expired;
+  Statement oldest, first_with_item, enter_missing, move_order, set_usage, set_back, touch, first_touch, misplaced,
+      expired;
   Statement erase_other_order, erase_other_usage, erase_other_items, clear_items, clear_usage, clear_order;
   Compressor compressor;
 };

@@ -46,8 +46,8 @@ class ItemTable {
     }
   }
 
-  // For many find()s to come: each waits for the slot and then for the item, where many can be waited for at a time. First
-  // prefetch() of all, then prefetch_item() of all.
+  // For many find()s to come: each waits for the slot and then for the item, where many can be waited for at a time.
+  // First prefetch() of all, then prefetch_item() of all.
   void prefetch(const Key &key) const {
     const Slots *slots = slots_.load(std::memory_order_seq_cst);
     __builtin_prefetch(&slots->slot(slots->home(key.hash)));

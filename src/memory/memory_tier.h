@@ -59,7 +59,8 @@ class MemoryTier {
     return true;
   }
 
-  // Has the processor fetch what visit() of these keys will look at. A few dozen at a time, else the first are gone again.
+  // Has the processor fetch what visit() of these keys will look at. A few dozen at a time, else the first are gone
+  // again.
   void prefetch(std::span<const Key> keys) const {
     EpochGuard guard(epoch_);
     for (const Key &key : keys) table_.prefetch(key);

@@ -12,8 +12,8 @@ void make_even(std::atomic<uint64_t> &word) {
   if (!Generations::stable(word.load(std::memory_order_relaxed))) word.fetch_add(1, std::memory_order_seq_cst);
 }
 
-// The last changes of a class: a tag of each key, the last one lowest, above a check of these tags and of the word that the
-// last of the changes left.
+// The last changes of a class: a tag of each key, the last one lowest, above a check of these tags and of the word that
+// the last of the changes left.
 constexpr unsigned kTagBits = 12;
 constexpr unsigned kTags = 4;
 constexpr unsigned kCheckBits = 16;

@@ -4,19 +4,20 @@
 // A writer makes the words of the keys it changes odd before its commit and even, and larger, after it. An item in
 // memory remembers the word it was loaded under; it is surely current while the word is still the same and even.
 // Otherwise the disk must be asked (the versions decide), so classes with many keys, and words that a dead writer left
-// odd, cost time and never truth. With each word goes which keys of the class its last few writes changed, as tags of a few
-// bits: where none of them can have been the item's key, the disk need not be asked (see spared()). Words only grow, and only writers who hold the file's WriterLock make them odd or
-// even (laying out a damaged SharedFile anew adds even numbers, without the lock).
+// odd, cost time and never truth. With each word goes which keys of the class its last few writes changed, as tags of a
+// few bits: where none of them can have been the item's key, the disk need not be asked (see spared()). Words only
+// grow, and only writers who hold the file's WriterLock make them odd or even (laying out a damaged SharedFile anew
+// adds even numbers, without the lock).
 //
 // A batch calls begin() for all its keys, commits, and calls end() for all of them, in any order, however many share a
 // word: the first begin() and the first end() of a word count, the others change nothing. Hence no end() before the
 // commit is over.
 //
-// The tags are believed only while they carry the check of the word they were left with, so a writer that died, a word that
-// moved otherwise and damage in the shared memory all lead to the disk.
+// The tags are believed only while they carry the check of the word they were left with, so a writer that died, a word
+// that moved otherwise and damage in the shared memory all lead to the disk.
 //
-// Where no memory can be shared, the words are this handle's own, and a CommitWatch says that others have committed: then
-// everything in memory is in doubt, as if all words had moved.
+// Where no memory can be shared, the words are this handle's own, and a CommitWatch says that others have committed:
+// then everything in memory is in doubt, as if all words had moved.
 //
 // Thread safety: word() from anywhere; begin() and end() under the writer lock.
 #pragma once

@@ -70,9 +70,9 @@ constexpr void SharedFile::check_layout_version() {
   static_assert(kLayoutVersion == 5 && sizeof(WriterQueue) == 12 && offsetof(WriterQueue, arrived) == 0 &&
                     offsetof(WriterQueue, served) == 4 && offsetof(WriterQueue, event) == 8,
                 "the queue in the shared file has changed: raise kLayoutVersion, then write here what it is now");
-  static_assert(kLayoutVersion == 5 && sizeof(Area) == 2688 && offsetof(Area, boot) == 0 && offsetof(Area, state) == 8 &&
-                    offsetof(Area, banks) == 16 && sizeof(Bank) == 1336 && offsetof(Bank, words) == 0 &&
-                    offsetof(Bank, sequence) == 1320 && offsetof(Bank, checksum) == 1328,
+  static_assert(kLayoutVersion == 5 && sizeof(Area) == 2688 && offsetof(Area, boot) == 0 &&
+                    offsetof(Area, state) == 8 && offsetof(Area, banks) == 16 && sizeof(Bank) == 1336 &&
+                    offsetof(Bank, words) == 0 && offsetof(Bank, sequence) == 1320 && offsetof(Bank, checksum) == 1328,
                 "the totals in the shared file have changed: raise kLayoutVersion, then write here what they are now");
   static_assert(kLayoutVersion == 5 && LockByte::kWriter == LockByte{0} && LockByte::kLayout == LockByte{1} &&
                     LockByte::kInUse == LockByte{2},
@@ -84,7 +84,8 @@ SharedFile::SharedFile(const std::string &path, unsigned mode) : path_(path) {
   static_assert(sizeof(std::atomic<uint64_t>) == sizeof(uint64_t));
   check_layout_version();
   if (const char *name = network_file_system(std::filesystem::path(path).parent_path().string())) {
-    throw NoSharedFile("'" + path + "' would be on a file system of the kind " + name + ", which other machines may share");
+    throw NoSharedFile("'" + path + "' would be on a file system of the kind " + name +
+                       ", which other machines may share");
   }
   try {
     open_file(mode);
@@ -162,7 +163,8 @@ void SharedFile::reserve(uint64_t size) const {
 }
 
 void SharedFile::map_file() {
-  // By an open file description of its own: a map keeps it alive, in forked children too, and the locks taken on it with it.
+  // By an open file description of its own: a map keeps it alive, in forked children too, and the locks taken on it
+  // with it.
   int descriptor = open(path_.c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY);
   if (descriptor < 0) fail("open", errno);
   struct stat locked, mapped;
@@ -183,10 +185,10 @@ void SharedFile::map_file() {
 void SharedFile::claim() const {
   for (int tries = 0; lock_byte(descriptor_, LockByte::kInUse, false) != 0; ++tries) {
     if (tries == 100) {
-      throw Error(Status::kVersion,
-                  "cannot use '" + path_ + "': a process with another version of libdbc has it open (layout " +
-                      std::to_string(map_->layout_version.load()) + ", here it is " + std::to_string(kLayoutVersion) +
-                      "); let all use the same version");
+      throw Error(Status::kVersion, "cannot use '" + path_ +
+                                        "': a process with another version of libdbc has it open (layout " +
+                                        std::to_string(map_->layout_version.load()) + ", here it is " +
+                                        std::to_string(kLayoutVersion) + "); let all use the same version");
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }

@@ -58,8 +58,8 @@ class SharedFile {
   uint64_t incarnation() const;
   void next_incarnation();  // under the writer lock
 
-  // The database_id of a database that somebody found damaged while it was in use, or another number: whoever opens it next
-  // is to move it aside.
+  // The database_id of a database that somebody found damaged while it was in use, or another number: whoever opens it
+  // next is to move it aside.
   uint64_t damaged_database() const;
   void set_damaged_database(uint64_t database_id);
 

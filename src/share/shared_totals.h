@@ -1,10 +1,11 @@
-// SharedTotals: how many items a database holds, of how many bytes, the last version given out, and what its order of eviction
-// has still to be told, where all processes see it.
+// SharedTotals: how many items a database holds, of how many bytes, the last version given out, and what its order of
+// eviction has still to be told, where all processes see it.
 //
-// Keeping the counts in the database costs every put a page of its own, in the WAL, for 24 bytes. Here they cost nothing; but
-// then a commit and its counts are two things, and a writer may die between them. So a writer first prepares the counts that
-// its commit will make true, with a piece of evidence: a row that has a certain version only if the commit happened. Whoever has
-// the writer lock next and finds counts still prepared looks at the evidence, and settles.
+// Keeping the counts in the database costs every put a page of its own, in the WAL, for 24 bytes. Here they cost
+// nothing; but then a commit and its counts are two things, and a writer may die between them. So a writer first
+// prepares the counts that its commit will make true, with a piece of evidence: a row that has a certain version only
+// if the commit happened. Whoever has the writer lock next and finds counts still prepared looks at the evidence, and
+// settles.
 //
 // Where the counts are unknown (another boot of the machine, another database, damage), they are read or counted again.
 //
@@ -67,9 +68,9 @@ class SharedTotals {
       std::atomic<uint64_t> sequence;
       std::atomic<uint64_t> checksum;
     };
-    std::atomic<uint64_t> boot;   // which boot of the machine wrote this
-    // The sequence number of the current bank, times two; plus one while another is prepared. A wrong one would make the
-    // counts of another time the present ones, so it is sealed: see State.
+    std::atomic<uint64_t> boot;  // which boot of the machine wrote this
+    // The sequence number of the current bank, times two; plus one while another is prepared. A wrong one would make
+    // the counts of another time the present ones, so it is sealed: see State.
     std::atomic<uint64_t> state;
     std::array<Bank, 2> banks;  // the one with an even and the one with an odd sequence number
   };
@@ -77,16 +78,16 @@ class SharedTotals {
   struct State {
     uint64_t sequence = 0;  // 0: nothing is known
     bool in_doubt = false;
-    // As it is stored, with a check number above 48 bits, which no change of a single bit leaves right. What is not sealed
-    // is damaged, and then nothing is known. (All zeros are sealed.)
+    // As it is stored, with a check number above 48 bits, which no change of a single bit leaves right. What is not
+    // sealed is damaged, and then nothing is known. (All zeros are sealed.)
     uint64_t sealed() const;
     static State unsealed(uint64_t stored);
   };
 
   explicit SharedTotals(Area *area) : area_(area) {}
 
-  // Forgets what another boot of the machine left: the database may have lost commits since. False where boots cannot be told
-  // apart: then this is not to be used.
+  // Forgets what another boot of the machine left: the database may have lost commits since. False where boots cannot
+  // be told apart: then this is not to be used.
   bool adopt_boot();
 
   // Nothing when unknown. While in doubt, the counts before the commit that was prepared.

@@ -17,8 +17,8 @@
 namespace dbc {
 namespace {
 
-// So long a waiter sleeps at most before it tries the lock, whoever's turn it is: at first, and after it was woken by nothing
-// but the time again and again. It is how long a waiter that died can hold up the others.
+// So long a waiter sleeps at most before it tries the lock, whoever's turn it is: at first, and after it was woken by
+// nothing but the time again and again. It is how long a waiter that died can hold up the others.
 constexpr auto kFirstPatience = std::chrono::milliseconds(2);
 constexpr auto kLastPatience = std::chrono::milliseconds(32);
 constexpr auto kAlertness = std::chrono::microseconds(50);
@@ -41,8 +41,8 @@ bool sleep_on(std::atomic<uint32_t> &event, uint32_t seen, uint32_t ticket, Cloc
   return false;
 }
 
-// Whose turn is next, and was told so while the one before is at work, looks for a moment before it sleeps: handing over to
-// a sleeper takes as long as a whole transaction.
+// Whose turn is next, and was told so while the one before is at work, looks for a moment before it sleeps: handing
+// over to a sleeper takes as long as a whole transaction.
 bool changes_soon(const std::atomic<uint32_t> &event, uint32_t seen) {
   Clock::time_point end = Clock::now() + kAlertness;
   while (Clock::now() < end) {

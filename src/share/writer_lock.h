@@ -4,10 +4,10 @@
 // the shared file, which the kernel gives up when its holder dies. An uncontended lock and unlock are one system call
 // each.
 //
-// That lock alone says who writes. Since the kernel has no call that waits for it with a time limit, nor one that is fair,
-// those who find it held queue in the shared file: each takes a ticket and sleeps (a futex) until the one before it
-// is done; the next in turn is woken ahead of time. The queue is a courtesy that may be wrong in any way, as when a waiter dies: whoever has slept for some
-// milliseconds tries the lock, whoever's turn it is.
+// That lock alone says who writes. Since the kernel has no call that waits for it with a time limit, nor one that is
+// fair, those who find it held queue in the shared file: each takes a ticket and sleeps (a futex) until the one before
+// it is done; the next in turn is woken ahead of time. The queue is a courtesy that may be wrong in any way, as when a
+// waiter dies: whoever has slept for some milliseconds tries the lock, whoever's turn it is.
 //
 // Fork: a child shares its parent's open file descriptions, so the parent's WriterLock excludes nothing between the
 // two, and its mutex may be locked for ever. A child must neither use nor destroy it, but open the shared file again.
@@ -36,8 +36,8 @@ struct WriterQueue {
 
 class WriterLock {
  public:
-  // `descriptor`: of the shared file, with its `queue`; both owned by the caller and valid for the life of the lock. -1:
-  // threads only.
+  // `descriptor`: of the shared file, with its `queue`; both owned by the caller and valid for the life of the lock.
+  // -1: threads only.
   explicit WriterLock(int descriptor, WriterQueue *queue = nullptr) : descriptor_(descriptor), queue_(queue) {}
   WriterLock(const WriterLock &) = delete;
   WriterLock &operator=(const WriterLock &) = delete;

@@ -53,7 +53,8 @@ static dbc_status from_memory(dbc_cache *cache, const char *key, uint64_t held, 
   dbc_value *value = (dbc_value *)1;
   dbc_status status = dbc_get_from_memory(cache, KEY(key), held, time, &value);
   CHECK((status == DBC_OK) == (value != NULL));
-  if (value) CHECK(text && dbc_value_size(value) == strlen(text) && memcmp(dbc_value_data(value), text, strlen(text)) == 0);
+  if (value)
+    CHECK(text && dbc_value_size(value) == strlen(text) && memcmp(dbc_value_data(value), text, strlen(text)) == 0);
   return dbc_value_release(value), status;
 }
 

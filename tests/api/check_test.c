@@ -242,7 +242,7 @@ TEST(finds_what_memory_holds_and_the_disk_does_not) {
 TEST(the_report_is_cut_to_its_capacity) {
   dbc_cache *cache = open_default(PATH);
   put(cache, "\xC3\xA4\xC3\xB6\xC3\xBC", "v");  // two bytes a character
-  CHECK(dbc_flush(cache) == DBC_OK);  // later the counts would be written anew, and be right again
+  CHECK(dbc_flush(cache) == DBC_OK);            // later the counts would be written anew, and be right again
   query(PATH, "update schema_version set items = 7, bytes = 8; update item set size = 2");
   uint64_t all = problems_of(cache, 0);
   CHECK(all == 3);

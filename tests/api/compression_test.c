@@ -120,7 +120,8 @@ TEST(a_damaged_compressed_value_is_a_miss) {
 TEST(a_check_looks_into_compressed_values) {
   char text[1001], report[2000];
   repeat(text, 1000);
-  dbc_cache *cache = open_with(PATH, "1.0.0", OPTIONS({DBC_COMPRESSION, DBC_COMPRESSION_ZSTD}, {DBC_MAX_MEMORY_ITEMS, 0}));
+  dbc_cache *cache =
+      open_with(PATH, "1.0.0", OPTIONS({DBC_COMPRESSION, DBC_COMPRESSION_ZSTD}, {DBC_MAX_MEMORY_ITEMS, 0}));
   put(cache, "sound", text);
   put(cache, "cut", text);
   put(cache, "other", text);

@@ -107,10 +107,14 @@ static const struct {
   const char *name;
   dbc_status (*call)(dbc_cache *cache);
 } kCalls[] = {
-    CALL(set_log_level),  CALL(put),    CALL(get),          CALL(get_changed), CALL(get_into),      CALL(delete),
-    CALL(discard),        CALL(exists), CALL(get_tier),     CALL(put_many),    CALL(get_many),      CALL(delete_many),
-    CALL(empty_put_many), CALL(clear),  CALL(clear_memory), CALL(flush),       CALL(purge_expired), CALL(count),
-    CALL(total_size),     CALL(stats),  CALL(dropped),      CALL(get_from_memory),                  CALL(close),
+    CALL(set_log_level),   CALL(put),           CALL(get),
+    CALL(get_changed),     CALL(get_into),      CALL(delete),
+    CALL(discard),         CALL(exists),        CALL(get_tier),
+    CALL(put_many),        CALL(get_many),      CALL(delete_many),
+    CALL(empty_put_many),  CALL(clear),         CALL(clear_memory),
+    CALL(flush),           CALL(purge_expired), CALL(count),
+    CALL(total_size),      CALL(stats),         CALL(dropped),
+    CALL(get_from_memory), CALL(close),
 };
 enum { kCallCount = sizeof kCalls / sizeof *kCalls };
 

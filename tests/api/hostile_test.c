@@ -170,7 +170,8 @@ TEST(the_wal_of_another_cache) {
   dbc_free(cache);
 }
 
-// ------------------------------------------------------------------------------------------- beside the file -----------
+// ------------------------------------------------------------------------------------------- beside the file
+// -----------
 
 // Nothing is opened through a link, be it to something there or not.
 static void link_is_refused(const char *suffix, const char *target) {
@@ -201,7 +202,8 @@ TEST(no_link_is_followed_beside_the_file) {
   }
 }
 
-// A link to a database is what it points to, and the files beside are beside that one: all who use it must agree on them.
+// A link to a database is what it points to, and the files beside are beside that one: all who use it must agree on
+// them.
 TEST(a_link_to_a_cache_is_that_cache) {
   CHECK(mkdir("real", 0700) == 0 && symlink("real/users.db", PATH) == 0);
   dbc_cache *cache = open_default("real/users.db"), *linked = open_default(PATH);
@@ -265,7 +267,8 @@ TEST(nobody_else_may_read_the_files_whatever_the_umask) {
   }
 }
 
-// ------------------------------------------------------------------------------------------- to make it hang -----------
+// ------------------------------------------------------------------------------------------- to make it hang
+// -----------
 
 // Orders in which the same candidate would come up for ever, and counts that can never be met.
 static void evicts_with(const char *sql) {

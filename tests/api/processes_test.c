@@ -170,8 +170,8 @@ TEST(a_killed_process_loses_nothing_acknowledged) {
   CHECK_TEXT(query(PATH, "PRAGMA integrity_check"), "ok");
 }
 
-// A checkpoint writes page 1 first, which says how long the file is, and the pages at its end last. Whoever is killed in
-// between leaves a file that looks cut short, and the rest in the WAL.
+// A checkpoint writes page 1 first, which says how long the file is, and the pages at its end last. Whoever is killed
+// in between leaves a file that looks cut short, and the rest in the WAL.
 TEST(a_process_killed_in_a_checkpoint_loses_nothing) {
   dbc_free(open_default(PATH));
   pid_t child = start();
@@ -195,7 +195,8 @@ TEST(a_process_killed_in_a_checkpoint_loses_nothing) {
   CHECK(file != NULL && fwrite(page, 1, 4096, file) == 4096 && fclose(file) == 0);
   free(wal);
   dbc_cache *cache = open_with(PATH, "1.0.0", OPTIONS({DBC_ON_CORRUPT, DBC_ON_CORRUPT_FAIL}));
-  CHECK(count_of(cache) == 500 && gets(cache, "key-0", "some value to make the file grow by a few pages more than it has now, as it should"));
+  CHECK(count_of(cache) == 500 &&
+        gets(cache, "key-0", "some value to make the file grow by a few pages more than it has now, as it should"));
   dbc_free(cache);
   CHECK(files_like("*.corrupt*") == 0);
   CHECK_TEXT(query(PATH, "PRAGMA integrity_check"), "ok");
@@ -221,11 +222,12 @@ TEST(a_process_killed_beside_an_open_handle_blocks_nobody) {
   dbc_free(cache);
 }
 
-// ThreadSanitizer does not support threads that are started in the child of a process with threads, as the library's are.
+// ThreadSanitizer does not support threads that are started in the child of a process with threads, as the library's
+// are.
 #ifndef __SANITIZE_THREAD__
 
-// A child that inherited a handle ends with _exit: what it abandoned of the parent's is never freed, and would look like a
-// leak.
+// A child that inherited a handle ends with _exit: what it abandoned of the parent's is never freed, and would look
+// like a leak.
 
 TEST(step_38_after_fork_both_go_on) {
   dbc_cache *cache = open_default(PATH);
@@ -296,8 +298,8 @@ TEST(after_fork_values_stay_readable_and_memory_caches_are_empty) {
   dbc_free(cache);
 }
 
-// All that was inherited is let go of, not only what the child uses: else its SQLite would take no locks, and the parent's
-// close would delete the WAL under it.
+// All that was inherited is let go of, not only what the child uses: else its SQLite would take no locks, and the
+// parent's close would delete the WAL under it.
 TEST(a_child_may_use_one_of_two_inherited_handles) {
   for (int mode = 0; mode < 3; ++mode) {
     const char *path = mode == 0 ? "both.db" : mode == 1 ? "freed.db" : "ignored.db";

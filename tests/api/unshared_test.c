@@ -1,4 +1,5 @@
-// Where nothing can be shared through memory (network file systems, no access to the shared file): slower, and as right.
+// Where nothing can be shared through memory (network file systems, no access to the shared file): slower, and as
+// right.
 #include <errno.h>
 #include <signal.h>
 #include <sys/syscall.h>
@@ -225,15 +226,17 @@ TEST(beside_a_handle_without_the_map_one_with_it_takes_the_file_over) {
   dbc_free(shared);
 }
 
-// A commit writes page 1 first, which says how long the file is, and the end of the file last. Whoever is killed in between
-// leaves a file that looks cut short, and a journal to roll it back by.
+// A commit writes page 1 first, which says how long the file is, and the end of the file last. Whoever is killed in
+// between leaves a file that looks cut short, and a journal to roll it back by.
 TEST(a_commit_that_was_cut_off_by_a_kill_is_rolled_back) {
   dbc_cache *cache = open_unshared(PATH);
   put(cache, "k", "v");
   dbc_free(cache);
   // Pages go to the file before the commit, with the first of them in the journal.
-  CHECK(system("sqlite3 " PATH " 'PRAGMA cache_size=1' 'BEGIN' 'CREATE TABLE large AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL "
-               "SELECT i + 1 FROM n WHERE i < 500) SELECT randomblob(1000) FROM n' '.shell kill -9 $PPID' >/dev/null 2>&1") != 0);
+  CHECK(system("sqlite3 " PATH
+               " 'PRAGMA cache_size=1' 'BEGIN' 'CREATE TABLE large AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL "
+               "SELECT i + 1 FROM n WHERE i < 500) SELECT randomblob(1000) FROM n' '.shell kill -9 $PPID' >/dev/null "
+               "2>&1") != 0);
   CHECK(exists(PATH "-journal"));
   FILE *file = fopen(PATH, "r+b");
   CHECK(file != NULL && fseek(file, 28, SEEK_SET) == 0 && fwrite("\0\1\0\0", 1, 4, file) == 4 && fclose(file) == 0);

@@ -1,9 +1,9 @@
-// Damaged files, by the thousand: bytes of the database, the WAL, the index of the WAL and the shared file are changed at random,
-// while the cache is closed and while it is in use. Whatever happens: no crash, no hang, no wrong value, and what the header says
-// about damaged files holds.
+// Damaged files, by the thousand: bytes of the database, the WAL, the index of the WAL and the shared file are changed
+// at random, while the cache is closed and while it is in use. Whatever happens: no crash, no hang, no wrong value, and
+// what the header says about damaged files holds.
 //
-// Every value carries its key and a number, so a wrong one gives itself away. Cases run in batches, each in a process of its own;
-// each case is made by its number alone.
+// Every value carries its key and a number, so a wrong one gives itself away. Cases run in batches, each in a process
+// of its own; each case is made by its number alone.
 //
 //   corrupt_test                    as the suite runs it
 //   CORRUPT_CASES=20000 corrupt_test    a long run
@@ -423,9 +423,9 @@ class Case {
     dbc_result_free(result);
   }
 
-  // A value must be one that was put under that key; if this run has put or deleted since the damage, the last. But where
-  // a damaged entry of the index of keys leads searches astray, a put may have added a second row, and a get find the
-  // first again. A check sees that; an older value without a finding is wrong.
+  // A value must be one that was put under that key; if this run has put or deleted since the damage, the last. But
+  // where a damaged entry of the index of keys leads searches astray, a put may have added a second row, and a get find
+  // the first again. A check sees that; an older value without a finding is wrong.
   void look_at(dbc_cache *cache, const std::string &key, std::string_view value) {
     int64_t number = number_in(key, value);
     if (number < 0) return wrong("a wrong value under " + key + ": '" + std::string(value.substr(0, 60)) + "'");
@@ -465,8 +465,8 @@ class Case {
   // With on_corrupt at "fail" every call may say that the file is damaged.
   bool damage_is_an_answer(dbc_status status) const {
     if (status == DBC_CORRUPT && options_.fail) return true;
-    // In use, the mark of whose file it is can be hit as well: the handle opens again, and is refused. And the index of the
-    // WAL, in which SQLite keeps who reads and writes.
+    // In use, the mark of whose file it is can be hit as well: the handle opens again, and is refused. And the index of
+    // the WAL, in which SQLite keeps who reads and writes.
     return was_damaged_in_use_ &&
            (status == DBC_FOREIGN || status == DBC_VERSION || status == DBC_BUSY || status == DBC_IO);
   }

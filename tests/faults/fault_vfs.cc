@@ -100,9 +100,9 @@ void barrier_shared(sqlite3_file *file) { real_of(file)->pMethods->xShmBarrier(r
 int unmap_shared(sqlite3_file *file, int remove) { return real_of(file)->pMethods->xShmUnmap(real_of(file), remove); }
 
 const sqlite3_io_methods kMethods = {
-    2,           close_file,   read_file,     write_file,   truncate_file,   sync_file,  file_size,   lock_file,
-    unlock_file, check_reserved, control_file, sector_size, characteristics, map_shared, lock_shared, barrier_shared,
-    unmap_shared, nullptr,     nullptr,
+    2,           close_file,     read_file,      write_file,   truncate_file, sync_file,       file_size,
+    lock_file,   unlock_file,    check_reserved, control_file, sector_size,   characteristics, map_shared,
+    lock_shared, barrier_shared, unmap_shared,   nullptr,      nullptr,
 };
 
 int open_file(sqlite3_vfs *, const char *name, sqlite3_file *file, int flags, int *out_flags) {

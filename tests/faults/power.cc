@@ -67,9 +67,7 @@ sqlite3_io_methods make_methods() {
     return methods_of(file)->xShmLock(real_of(file), offset, count, flags);
   };
   methods.xShmBarrier = [](sqlite3_file *file) { methods_of(file)->xShmBarrier(real_of(file)); };
-  methods.xShmUnmap = [](sqlite3_file *file, int remove) {
-    return methods_of(file)->xShmUnmap(real_of(file), remove);
-  };
+  methods.xShmUnmap = [](sqlite3_file *file, int remove) { return methods_of(file)->xShmUnmap(real_of(file), remove); };
   return methods;
 }
 
@@ -82,7 +80,7 @@ int open_file(sqlite3_vfs *, const char *name, sqlite3_file *file, int flags, in
   self->name = name;
   int result = real_vfs->xOpen(real_vfs, name, self->real, flags, out_flags);
   if (self->real->pMethods) self->base.pMethods = &methods;
-    // As SQLite's own VFS does: the first sync of a new journal or WAL syncs the folder too.
+  // As SQLite's own VFS does: the first sync of a new journal or WAL syncs the folder too.
   bool journal = (flags & (SQLITE_OPEN_WAL | SQLITE_OPEN_MAIN_JOURNAL)) != 0 && (flags & SQLITE_OPEN_CREATE) != 0;
   if (result == SQLITE_OK && name) power_disk().opened(name, journal);
   return result;

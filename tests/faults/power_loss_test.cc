@@ -143,8 +143,8 @@ class CutRun {
           key_sizes.push_back(name.size()), value_sizes.push_back(text.size());
           items_[name] = text, times_[name] = time;
         }
-        status = dbc_put_many(cache, 5, keys.data(), key_sizes.data(), values.data(), value_sizes.data(), 0, &time,
-                              nullptr);
+        status =
+            dbc_put_many(cache, 5, keys.data(), key_sizes.data(), values.data(), value_sizes.data(), 0, &time, nullptr);
         break;
       }
       case 3: {

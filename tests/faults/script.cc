@@ -166,8 +166,8 @@ void Script::first_life() {
   discard(main_, "key9");
   counts(main_);
   put(main_, "key12", value_of('q', 60), 20);
-  get(main_, "key12", 170);   // too old for memory
-  get(main_, "key8", 1110);   // and for the disk
+  get(main_, "key12", 170);  // too old for memory
+  get(main_, "key8", 1110);  // and for the disk
   get_many(main_, {"key3", "key10", "key12"}, 1050);
   purge(main_, plan_.limits == Limits::kMemoryOnly ? 1001 : 1010);
   counts(main_);
@@ -307,7 +307,9 @@ void Script::open(Side &side, const std::string &name, const std::string &schema
   std::string file = path(name);
   attempt(
       side, "open " + name, kOpenErrors, [&] { return dbc_open(file.c_str(), schema.c_str(), options, &side.cache); },
-      [&](dbc_status) { side = {side.cache, std::make_unique<model::Oracle>(s, &disk_), 0}; });
+      [&](dbc_status) {
+        side = {side.cache, std::make_unique<model::Oracle>(s, &disk_), 0};
+      });
   created_ = true;
   dbc_options_free(options);
   if (touches_unwritten_) verify(side);
@@ -352,8 +354,8 @@ void Script::put_many(Side &side, const std::vector<model::NewItem> &items, doub
   attempt(
       side, "put_many " + items.front().key + " ...", kWriteErrors,
       [&] {
-        return dbc_put_many(side.cache, items.size(), packed.keys.data(), packed.key_sizes.data(),
-                            packed.values.data(), packed.value_sizes.data(), 0, &time, versions.data());
+        return dbc_put_many(side.cache, items.size(), packed.keys.data(), packed.key_sizes.data(), packed.values.data(),
+                            packed.value_sizes.data(), 0, &time, versions.data());
       },
       [&](dbc_status) {
         latest_ = std::max(latest_, time);
@@ -425,9 +427,7 @@ void Script::remove_many(Side &side, const std::vector<std::string> &keys) {
   uint64_t removed = 0;
   attempt(
       side, "delete_many " + keys.front() + " ...", kWriteErrors,
-      [&] {
-        return dbc_delete_many(side.cache, keys.size(), packed.keys.data(), packed.key_sizes.data(), &removed);
-      },
+      [&] { return dbc_delete_many(side.cache, keys.size(), packed.keys.data(), packed.key_sizes.data(), &removed); },
       [&](dbc_status) {
         uint64_t expected = side.oracle->remove_many(keys);
         if (!plan_.fault.damages) expect_equal(expected, removed, "delete_many");
@@ -578,8 +578,8 @@ void Script::verify_statistics(Side &side) {
   if (memory_unknown()) {
     for (model::Statistics *each : {&expected, &actual}) {
       (*each)[DBC_STAT_DISK_HITS] += std::exchange((*each)[DBC_STAT_MEMORY_HITS], 0);
-      for (dbc_stat unknown : {DBC_STAT_MEMORY_EVICTIONS, DBC_STAT_MEMORY_EXPIRED, DBC_STAT_CURRENT_MEMORY_ITEMS,
-                               DBC_STAT_MEMORY_BYTES}) {
+      for (dbc_stat unknown :
+           {DBC_STAT_MEMORY_EVICTIONS, DBC_STAT_MEMORY_EXPIRED, DBC_STAT_CURRENT_MEMORY_ITEMS, DBC_STAT_MEMORY_BYTES}) {
         (*each)[unknown] = 0;
       }
     }
@@ -646,15 +646,15 @@ std::vector<model::Row> Script::read_sound_file(const std::string &name) {
   int result = sqlite3_open_v2(path(name).c_str(), &database, SQLITE_OPEN_READWRITE, "unix");
   sqlite3_db_config(database, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
   std::string integrity = run_query(database, "PRAGMA integrity_check");
-  std::string counts = run_query(
-      database,
-      "SELECT coalesce((SELECT value FROM meta WHERE name = 'totals_are_stale'), 0) OR "
-      "((SELECT total(items) FROM schema_version) = (SELECT count(*) FROM item) AND "
-      "(SELECT total(bytes) FROM schema_version) = (SELECT total(size) FROM item) AND "
-      "(SELECT count(*) FROM eviction_order) = (SELECT count(*) FROM item)), "
-      "(SELECT count(*) FROM item WHERE encoding = 0 AND size <> length(data)), "
-      "(SELECT count(*) FROM eviction_order JOIN item USING (id, key) JOIN cache USING (key) "
-      "WHERE eviction_order.recorded > cache.timestamp)");
+  std::string counts =
+      run_query(database,
+                "SELECT coalesce((SELECT value FROM meta WHERE name = 'totals_are_stale'), 0) OR "
+                "((SELECT total(items) FROM schema_version) = (SELECT count(*) FROM item) AND "
+                "(SELECT total(bytes) FROM schema_version) = (SELECT total(size) FROM item) AND "
+                "(SELECT count(*) FROM eviction_order) = (SELECT count(*) FROM item)), "
+                "(SELECT count(*) FROM item WHERE encoding = 0 AND size <> length(data)), "
+                "(SELECT count(*) FROM eviction_order JOIN item USING (id, key) JOIN cache USING (key) "
+                "WHERE eviction_order.recorded > cache.timestamp)");
   std::vector<model::Row> rows = read_items(database);
   compressed_seen_ += std::stoull("0" + run_query(database, "SELECT count(*) FROM item WHERE encoding <> 0"));
   sqlite3_close(database);

@@ -113,10 +113,10 @@ class Script {
   std::map<uint64_t, std::string> acknowledged_;  // by version
   std::vector<std::string> keys_;
   Side main_, other_;
-  std::string file_;                // that is in use
-  bool created_ = false;            // there is a whole one
-  double latest_ = 0;               // of all times given
-  bool touches_unwritten_ = false;  // those of the last handle: a crash, or a close that failed
+  std::string file_;                                      // that is in use
+  bool created_ = false;                                  // there is a whole one
+  double latest_ = 0;                                     // of all times given
+  bool touches_unwritten_ = false;                        // those of the last handle: a crash, or a close that failed
   std::optional<std::vector<model::Row>> after_a_crash_;  // when it was not as before the call that failed
   std::vector<std::string> warnings_;
   std::vector<std::string> history_;

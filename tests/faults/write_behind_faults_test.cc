@@ -155,14 +155,18 @@ class BehindScript {
     const std::string key = key_of(number);
     Items after = present();
     bool there = after.erase(key) > 0;
-    if (!call("delete " + key, [&] { return dbc_delete(cache_, key.data(), key.size()); }, &after)) return get(number);
+    if (!call(
+            "delete " + key, [&] { return dbc_delete(cache_, key.data(), key.size()); }, &after))
+      return get(number);
     model::expect_equal(there, status_ == DBC_OK, "delete " + key);
     states_ = {after};
   }
 
   void clear() {
     const Items after;
-    if (call("clear", [&] { return dbc_clear(cache_); }, &after)) states_ = {after};
+    if (call(
+            "clear", [&] { return dbc_clear(cache_); }, &after))
+      states_ = {after};
   }
 
   void flush() {

@@ -1,5 +1,6 @@
-// The C ABI with arguments of all kinds: sizes, null pointers, text that is no UTF-8, numbers that no enum has. Whatever is
-// passed, the answer is a status that the header names, outputs are zero after an error, and the cache goes on working.
+// The C ABI with arguments of all kinds: sizes, null pointers, text that is no UTF-8, numbers that no enum has.
+// Whatever is passed, the answer is a status that the header names, outputs are zero after an error, and the cache goes
+// on working.
 #include <array>
 #include <cmath>
 #include <limits>

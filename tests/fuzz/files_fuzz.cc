@@ -1,5 +1,5 @@
-// Files: the input is the database, the WAL or the shared file, whole, or changes to one of a sound cache. No value comes out that
-// was not put under its key, and in the end a repair leaves a sound cache.
+// Files: the input is the database, the WAL or the shared file, whole, or changes to one of a sound cache. No value
+// comes out that was not put under its key, and in the end a repair leaves a sound cache.
 #include <sys/wait.h>
 
 #include <fstream>

@@ -1,5 +1,5 @@
-// Sequences of operations, chosen by the input, against the oracle of tests/model: both tiers, several handles, reopening,
-// timestamps out of order.
+// Sequences of operations, chosen by the input, against the oracle of tests/model: both tiers, several handles,
+// reopening, timestamps out of order.
 #include "../model/random_run.h"
 #include "fuzz.h"
 

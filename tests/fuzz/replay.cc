@@ -1,6 +1,7 @@
 // Gives a fuzzer the inputs of its corpus, one after the other: replay with any compiler, without libFuzzer.
 //
-//   operations_fuzz FOLDER|FILE ...    one line "ok NAME" for each, and the plan at the end; ends at the first that is wrong
+//   operations_fuzz FOLDER|FILE ...    one line "ok NAME" for each, and the plan at the end; ends at the first that is
+//   wrong
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>

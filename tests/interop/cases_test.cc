@@ -385,8 +385,8 @@ std::string failure_of(const Json &test, const Json &everywhere) {
 
 }  // namespace
 
-// TAP, as the API tests give it. Arguments select cases by parts of their names; one like write_mode=behind is an option
-// of every cache for which the case says nothing else.
+// TAP, as the API tests give it. Arguments select cases by parts of their names; one like write_mode=behind is an
+// option of every cache for which the case says nothing else.
 int main(int count, char **arguments) {
   std::vector<std::string> parts;
   Json everywhere = Json::object();

@@ -112,8 +112,8 @@ class Oracle {
     keep(items, now);
   }
 
-  // A put that is acknowledged in memory, and then committed: memory makes room before the disk does. What the disk evicts then
-  // leaves memory only if it is in memory in that state: a later one may wait to be committed.
+  // A put that is acknowledged in memory, and then committed: memory makes room before the disk does. What the disk
+  // evicts then leaves memory only if it is in memory in that state: a later one may wait to be committed.
   void put_behind(const NewItem &item, bool text, double now, uint64_t version) {
     disk_[item.key] = {item.value, text, version, now, settings_.schema};
     count(DBC_STAT_TOTAL_PUTS) += 1;

@@ -386,12 +386,12 @@ class RandomRun {
   }
 
   void open(Side &side, const Settings &settings) {
-    note("open schema " + settings.schema + (settings.memory_values ? "" : " no values in memory") + (settings.write_behind ? " write behind" : "") + " memory " +
-         text_of(settings.max_memory_items) + "/" + text_of(settings.max_memory_size_bytes) + " disk " +
-         text_of(settings.max_disk_items) + "/" + text_of(settings.max_disk_size_bytes) + " item " +
-         text_of(settings.max_item_size_bytes) + " ttl " + text_of(settings.memory_ttl_seconds) + "/" +
-         text_of(settings.disk_ttl_seconds) + " touch delay " + text_of(settings.touch_delay_seconds) +
-         (settings.compression ? " compressing" : ""));
+    note("open schema " + settings.schema + (settings.memory_values ? "" : " no values in memory") +
+         (settings.write_behind ? " write behind" : "") + " memory " + text_of(settings.max_memory_items) + "/" +
+         text_of(settings.max_memory_size_bytes) + " disk " + text_of(settings.max_disk_items) + "/" +
+         text_of(settings.max_disk_size_bytes) + " item " + text_of(settings.max_item_size_bytes) + " ttl " +
+         text_of(settings.memory_ttl_seconds) + "/" + text_of(settings.disk_ttl_seconds) + " touch delay " +
+         text_of(settings.touch_delay_seconds) + (settings.compression ? " compressing" : ""));
     side.oracle.reset();
     side.cache = open_cache(plan_.path, settings);
     side.oracle = std::make_unique<Oracle>(settings, &disk_);
@@ -830,7 +830,8 @@ class RandomRun {
             if (stored != disk_.end()) {
               const DiskItem &item = stored->second;
               expect_equal(item.schema, column(row, 4), "schema version in the file");
-              expect_equal(std::string(item.text && encoding == 0 ? "text" : "blob"), column(row, 5), "type of the value");
+              expect_equal(std::string(item.text && encoding == 0 ? "text" : "blob"), column(row, 5),
+                           "type of the value");
               if (encoding != 0) {
                 expect_equal(item.text ? 1 : 2, encoding, "encoding of a compressed value");
                 if (value.size() >= item.value.size()) throw Mismatch("compressed, but no smaller: " + name_of(key));
@@ -842,16 +843,19 @@ class RandomRun {
                 {key, 0, static_cast<uint64_t>(sqlite3_column_int64(row, 2)), sqlite3_column_double(row, 1), value});
           });
     expect_equal(expected, actual, "the file, next victim first");
-    query(raw,
-          "SELECT count(*) FROM eviction_order o JOIN cache USING (key) WHERE o.recorded > cache.timestamp",
-          [&](sqlite3_stmt *row) { expect_equal(0, sqlite3_column_int(row, 0), "items recorded later than their time"); });
-    query(raw,
-          "SELECT (SELECT count(*) FROM item) - (SELECT count(*) FROM eviction_order o JOIN item ON item.id = o.id AND "
-          "item.key = o.key LEFT JOIN usage ON usage.id = item.id "
-          "WHERE o.recorded = coalesce(usage.recorded, item.recorded))",
-          [&](sqlite3_stmt *row) { expect_equal(0, sqlite3_column_int(row, 0), "items out of the order of eviction"); });
-    query(raw, "SELECT (SELECT count(*) FROM eviction_order) - (SELECT count(*) FROM item)",
-          [&](sqlite3_stmt *row) { expect_equal(0, sqlite3_column_int(row, 0), "entries in the order without an item"); });
+    query(raw, "SELECT count(*) FROM eviction_order o JOIN cache USING (key) WHERE o.recorded > cache.timestamp",
+          [&](sqlite3_stmt *row) {
+            expect_equal(0, sqlite3_column_int(row, 0), "items recorded later than their time");
+          });
+    query(
+        raw,
+        "SELECT (SELECT count(*) FROM item) - (SELECT count(*) FROM eviction_order o JOIN item ON item.id = o.id AND "
+        "item.key = o.key LEFT JOIN usage ON usage.id = item.id "
+        "WHERE o.recorded = coalesce(usage.recorded, item.recorded))",
+        [&](sqlite3_stmt *row) { expect_equal(0, sqlite3_column_int(row, 0), "items out of the order of eviction"); });
+    query(raw, "SELECT (SELECT count(*) FROM eviction_order) - (SELECT count(*) FROM item)", [&](sqlite3_stmt *row) {
+      expect_equal(0, sqlite3_column_int(row, 0), "entries in the order without an item");
+    });
     query(raw, "SELECT count(*) FROM usage WHERE id NOT IN (SELECT id FROM item)",
           [&](sqlite3_stmt *row) { expect_equal(0, sqlite3_column_int(row, 0), "usage without an item"); });
     query(raw, "SELECT count(*) FROM usage JOIN item USING (id, version) WHERE usage.timestamp < item.timestamp",

@@ -363,7 +363,8 @@ TEST_P(StressTest, EverythingAtOnce) {
   EXPECT_EQ(query("SELECT count(*) FROM cache"), std::to_string(items));
   EXPECT_EQ(query("SELECT coalesce(sum(size), 0) FROM cache"), std::to_string(bytes));
   EXPECT_EQ(query("SELECT count(*) FROM cache WHERE length(CAST(value AS BLOB)) <> size"), "0");
-  EXPECT_EQ(query("SELECT count(*) FROM eviction_order o JOIN cache USING (key) WHERE o.recorded > cache.timestamp"), "0");
+  EXPECT_EQ(query("SELECT count(*) FROM eviction_order o JOIN cache USING (key) WHERE o.recorded > cache.timestamp"),
+            "0");
   EXPECT_EQ(query("PRAGMA integrity_check"), "ok");
   for (Handle &handle : handles_) EXPECT_EQ(dbc_close(handle.cache), DBC_OK) << dbc_last_error();
   EXPECT_EQ(query("PRAGMA integrity_check"), "ok");

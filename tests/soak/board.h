@@ -4,9 +4,10 @@
 //   64 + 8 * w            counts of worker w: gets, puts, misses, forks, clears
 //   512 + 2 * k           the last operation on key k that has begun, and the last that is done
 //
-// Key k is written by worker k % 8 alone, under the name "soak:<k>"; its value is the number of the operation. Operations
-// divisible by 8 delete. A get must find a number that was done before it began, or a later one, or nothing: limits, times to live,
-// deletes and clears take items out all the time. A clear counts as a deletion of the worker's own keys.
+// Key k is written by worker k % 8 alone, under the name "soak:<k>"; its value is the number of the operation.
+// Operations divisible by 8 delete. A get must find a number that was done before it began, or a later one, or nothing:
+// limits, times to live, deletes and clears take items out all the time. A clear counts as a deletion of the worker's
+// own keys.
 #pragma once
 
 #include <cstddef>

@@ -1,8 +1,9 @@
 // No process answers with what another had replaced or deleted before the get began.
 //
-// The board is shared memory beside the cache. Every key has one writer, who numbers its operations on it: it says on the board
-// that operation n has begun, does it, and says that it is done. A reader looks at the board, gets, and looks again: the value
-// must be of an operation that was not over-written before (done <= value), and had begun. Operations divisible by 8 delete.
+// The board is shared memory beside the cache. Every key has one writer, who numbers its operations on it: it says on
+// the board that operation n has begun, does it, and says that it is done. A reader looks at the board, gets, and looks
+// again: the value must be of an operation that was not over-written before (done <= value), and had begun. Operations
+// divisible by 8 delete.
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 
@@ -136,7 +137,8 @@ TEST(Coherence, NorWhereNothingIsShared) {
   on_network = false;
 }
 
-// Others that only read, and the writing of their access times, leave memory as it was: every get after the first is a hit.
+// Others that only read, and the writing of their access times, leave memory as it was: every get after the first is a
+// hit.
 TEST(Coherence, WithoutWritersEveryGetIsAMemoryHit) {
   constexpr uint64_t kRounds = 20;
   TemporaryDirectory directory;

@@ -1,10 +1,12 @@
-// Forks while other threads are in the middle of puts, gets and flushes: parent, children and grandchildren go on with the handle.
+// Forks while other threads are in the middle of puts, gets and flushes: parent, children and grandchildren go on with
+// the handle.
 #include "support.h"
 
 namespace dbc::testing {
 namespace {
 
-// ThreadSanitizer does not support threads that are started in the child of a process with threads, as the library's are.
+// ThreadSanitizer does not support threads that are started in the child of a process with threads, as the library's
+// are.
 #ifndef __SANITIZE_THREAD__
 
 constexpr int kMostChildren = 1000, kParentKeys = 60, kPutters = 2;
@@ -166,8 +168,8 @@ int fork_under_load(const std::string &path, Board &board, int forks) {
     puts += board.done[key];
   }
   REQUIRE(lost == 0, lost);
-  std::printf("   %d forks, and one in each child; %llu puts, %llu gets\n", forks, static_cast<unsigned long long>(puts),
-              static_cast<unsigned long long>(board.gets.load()));
+  std::printf("   %d forks, and one in each child; %llu puts, %llu gets\n", forks,
+              static_cast<unsigned long long>(puts), static_cast<unsigned long long>(board.gets.load()));
   std::fflush(nullptr);
   cache.close();
   return 0;

@@ -1,8 +1,8 @@
 // A trace of who holds which lock on a file: all processes write it, to memory they share, in one order.
 //
-// It is taken below the library: of the writer lock by this program's own fcntl(), of SQLite's locks and writes by a VFS. What is
-// recorded of SQLite's is never too short: the beginning is recorded before the lock is asked for, the end after it was given
-// back. What is recorded of the writer lock is never too long.
+// It is taken below the library: of the writer lock by this program's own fcntl(), of SQLite's locks and writes by a
+// VFS. What is recorded of SQLite's is never too short: the beginning is recorded before the lock is asked for, the end
+// after it was given back. What is recorded of the writer lock is never too long.
 #pragma once
 
 #include <sys/syscall.h>
@@ -15,15 +15,15 @@
 namespace dbc::testing {
 
 enum class LockEvent : uint32_t {
-  kNone,             // taken by a process that died before it could say for what
+  kNone,  // taken by a process that died before it could say for what
   kWriterTaken,
   kWriterReleased,
-  kWriteBegins,      // SQLite's lock for those who append to the WAL
+  kWriteBegins,  // SQLite's lock for those who append to the WAL
   kWriteEnds,
   kCheckpointBegins,
   kCheckpointEnds,
   kWalWritten,
-  kWalReset,         // its header was written: it begins anew
+  kWalReset,  // its header was written: it begins anew
   kDatabaseWritten,
 };
 
@@ -136,7 +136,8 @@ inline LockFindings examine(const LockTrace &trace, const std::set<int> &killed)
     }
   }
   for (auto &[thread, open] : threads) {
-    if ((open.hold || open.write || open.checkpoint) && !killed.contains(open.process)) problem("a lock was kept", open.last);
+    if ((open.hold || open.write || open.checkpoint) && !killed.contains(open.process))
+      problem("a lock was kept", open.last);
     end_write(open, open.last);
     end_checkpoint(open, open.last);
     end_hold(open, open.last);
@@ -154,7 +155,8 @@ inline LockFindings examine(const LockTrace &trace, const std::set<int> &killed)
   auto expect_within_a_hold = [&](const std::vector<LockInterval> &intervals, const char *what) {
     for (const LockInterval &interval : intervals) {
       auto after = std::upper_bound(holds.begin(), holds.end(), interval, by_begin);
-      if (after == holds.begin() || std::prev(after)->end < interval.end || std::prev(after)->process != interval.process) {
+      if (after == holds.begin() || std::prev(after)->end < interval.end ||
+          std::prev(after)->process != interval.process) {
         problem(what, interval.begin);
       }
     }

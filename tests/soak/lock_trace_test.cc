@@ -25,7 +25,9 @@ sqlite3_file *real(sqlite3_file *file) { return reinterpret_cast<TracedFile *>(f
 sqlite3_vfs *usual = nullptr;
 
 int close_file(sqlite3_file *f) { return real(f)->pMethods->xClose(real(f)); }
-int read_file(sqlite3_file *f, void *to, int size, sqlite3_int64 at) { return real(f)->pMethods->xRead(real(f), to, size, at); }
+int read_file(sqlite3_file *f, void *to, int size, sqlite3_int64 at) {
+  return real(f)->pMethods->xRead(real(f), to, size, at);
+}
 int write_file(sqlite3_file *f, const void *from, int size, sqlite3_int64 at) {
   int kind = reinterpret_cast<TracedFile *>(f)->kind;
   if (kind & SQLITE_OPEN_WAL) record(at == 0 ? LockEvent::kWalReset : LockEvent::kWalWritten);
@@ -38,7 +40,9 @@ int size_of(sqlite3_file *f, sqlite3_int64 *size) { return real(f)->pMethods->xF
 int lock(sqlite3_file *f, int level) { return real(f)->pMethods->xLock(real(f), level); }
 int unlock(sqlite3_file *f, int level) { return real(f)->pMethods->xUnlock(real(f), level); }
 int is_reserved(sqlite3_file *f, int *out) { return real(f)->pMethods->xCheckReservedLock(real(f), out); }
-int control(sqlite3_file *f, int what, void *argument) { return real(f)->pMethods->xFileControl(real(f), what, argument); }
+int control(sqlite3_file *f, int what, void *argument) {
+  return real(f)->pMethods->xFileControl(real(f), what, argument);
+}
 int sector_size(sqlite3_file *f) { return real(f)->pMethods->xSectorSize(real(f)); }
 int characteristics(sqlite3_file *f) { return real(f)->pMethods->xDeviceCharacteristics(real(f)); }
 int map(sqlite3_file *f, int region, int size, int extend, void volatile **out) {
@@ -58,9 +62,25 @@ int lock_shared_memory(sqlite3_file *f, int offset, int count, int flags) {
 void barrier(sqlite3_file *f) { real(f)->pMethods->xShmBarrier(real(f)); }
 int unmap(sqlite3_file *f, int remove) { return real(f)->pMethods->xShmUnmap(real(f), remove); }
 
-const sqlite3_io_methods kMethods = {
-    2,           close_file, read_file,   write_file,      truncate, sync,               size_of, lock, unlock,
-    is_reserved, control,    sector_size, characteristics, map,      lock_shared_memory, barrier, unmap, nullptr, nullptr};
+const sqlite3_io_methods kMethods = {2,
+                                     close_file,
+                                     read_file,
+                                     write_file,
+                                     truncate,
+                                     sync,
+                                     size_of,
+                                     lock,
+                                     unlock,
+                                     is_reserved,
+                                     control,
+                                     sector_size,
+                                     characteristics,
+                                     map,
+                                     lock_shared_memory,
+                                     barrier,
+                                     unmap,
+                                     nullptr,
+                                     nullptr};
 
 int open_file(sqlite3_vfs *, const char *name, sqlite3_file *file, int flags, int *out) {
   auto *traced = reinterpret_cast<TracedFile *>(file);
@@ -158,8 +178,9 @@ TEST(LockTrace, NoCheckpointOverlapsACommit) {
   for (auto &[process, child] : children) EXPECT_EQ(child->wait(), 0);
   LockFindings found = examine(*shared, killed);
   trace = nullptr;
-  std::printf("   %zu records: %zu commits, %zu checkpoints, %zu resets of the WAL, %zu holds of the writer lock, %zu kills\n",
-              shared->size(), found.commits, found.checkpoints, found.resets, found.holds, killed.size());
+  std::printf(
+      "   %zu records: %zu commits, %zu checkpoints, %zu resets of the WAL, %zu holds of the writer lock, %zu kills\n",
+      shared->size(), found.commits, found.checkpoints, found.resets, found.holds, killed.size());
   for (const std::string &problem : found.problems) ADD_FAILURE() << problem;
   EXPECT_GT(found.commits, 100u);
   EXPECT_GT(found.checkpoints, 5u);
@@ -174,7 +195,8 @@ class ExaminationTest : public ::testing::Test {
  protected:
   using enum LockEvent;
   void commit(int process) {
-    for (LockEvent event : {kWriterTaken, kWriteBegins, kWalWritten, kWriteEnds, kWriterReleased}) trace_->add(event, process);
+    for (LockEvent event : {kWriterTaken, kWriteBegins, kWalWritten, kWriteEnds, kWriterReleased})
+      trace_->add(event, process);
   }
   void checkpoint(int process) {
     for (LockEvent event : {kWriterTaken, kCheckpointBegins, kDatabaseWritten, kCheckpointEnds, kWriterReleased})

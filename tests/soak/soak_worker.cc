@@ -1,5 +1,5 @@
-// A worker of the soak run (soak.py), in C's terms: soak_worker FILE BOARD NUMBER. Threads that write, read and flush, and forks
-// in the middle of it.
+// A worker of the soak run (soak.py), in C's terms: soak_worker FILE BOARD NUMBER. Threads that write, read and flush,
+// and forks in the middle of it.
 #include "board.h"
 
 #include <fcntl.h>

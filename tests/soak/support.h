@@ -1,15 +1,16 @@
-// What the soak tests share: a cache by its C API, with every error a failure of the process that got it, and how long to go on.
+// What the soak tests share: a cache by its C API, with every error a failure of the process that got it, and how long
+// to go on.
 //
-// Processes here are forked before they open anything, so each has a cache of its own; the test's own process opens none while
-// it forks.
+// Processes here are forked before they open anything, so each has a cache of its own; the test's own process opens
+// none while it forks.
 #pragma once
 
 #include <math.h>
 #include <sqlite3.h>
 #include <time.h>
 
-#include <atomic>
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -70,8 +71,8 @@ class Random {
 class Failure : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
-#define REQUIRE(CONDITION, ...)                                                                        \
-  do {                                                                                                 \
+#define REQUIRE(CONDITION, ...)                                                                                 \
+  do {                                                                                                          \
     if (!(CONDITION)) throw ::dbc::testing::Failure(::dbc::testing::text(__LINE__, #CONDITION, ##__VA_ARGS__)); \
   } while (false)
 
@@ -90,7 +91,9 @@ class Options {
   Options(Options &&other) noexcept : options_(std::exchange(other.options_, nullptr)) {}
   Options &operator=(Options &&) = delete;
   Options &set(dbc_option option, uint64_t value) { return checked(dbc_options_set_u64(options_, option, value)); }
-  Options &set_seconds(dbc_option option, double value) { return checked(dbc_options_set_double(options_, option, value)); }
+  Options &set_seconds(dbc_option option, double value) {
+    return checked(dbc_options_set_double(options_, option, value));
+  }
   const dbc_options *get() const { return options_; }
 
  private:
@@ -185,7 +188,8 @@ inline std::string key_of(uint64_t number) { return std::string("key").append(st
 class Sql {
  public:
   explicit Sql(const std::string &path) {
-    if (sqlite3_open_v2(path.c_str(), &handle_, SQLITE_OPEN_READONLY, nullptr) != SQLITE_OK) throw Failure("open " + path);
+    if (sqlite3_open_v2(path.c_str(), &handle_, SQLITE_OPEN_READONLY, nullptr) != SQLITE_OK)
+      throw Failure("open " + path);
     sqlite3_busy_timeout(handle_, 10'000);
   }
   ~Sql() { sqlite3_close(handle_); }
@@ -195,7 +199,8 @@ class Sql {
   // The columns of the first row.
   std::vector<std::string> row(const char *query) {
     sqlite3_stmt *statement = nullptr;
-    if (sqlite3_prepare_v2(handle_, query, -1, &statement, nullptr) != SQLITE_OK) throw Failure(sqlite3_errmsg(handle_));
+    if (sqlite3_prepare_v2(handle_, query, -1, &statement, nullptr) != SQLITE_OK)
+      throw Failure(sqlite3_errmsg(handle_));
     int result = sqlite3_step(statement);
     std::vector<std::string> values;
     for (int i = 0; result == SQLITE_ROW && i < sqlite3_column_count(statement); ++i) {
@@ -215,7 +220,8 @@ class Sql {
 // Items and bytes by a scan.
 constexpr const char *kScan = "SELECT count(*), CAST(total(size) AS INTEGER) FROM cache";
 
-// Is the file what it should be, now that all who used it are gone, in whatever way? What the library counts is what there is.
+// Is the file what it should be, now that all who used it are gone, in whatever way? What the library counts is what
+// there is.
 inline void expect_sound(const std::string &path) {
   SharedObject<std::atomic<uint64_t>> items, bytes;
   Child library([&] {

@@ -94,7 +94,8 @@ TEST(Writers, TakeTurns) {
   std::printf("   the writers' shares: %llu to %llu puts\n", static_cast<unsigned long long>(least),
               static_cast<unsigned long long>(most));
   EXPECT_GE(least, puts / kWriters / 4);
-  // In a short run, on a machine that does much else, times say little; a writer that starves is overtaken by nearly all.
+  // In a short run, on a machine that does much else, times say little; a writer that starves is overtaken by nearly
+  // all.
   EXPECT_LE(race->most_overtaken, puts / 3);
   if (long_run()) {
     EXPECT_LE(slowest, 100 * median);

@@ -20,8 +20,8 @@ namespace {
 using testing::TemporaryDirectory;
 using namespace std::chrono_literals;
 
-// A device that is slow when it is told to be: the first time that a database file is synced, that takes until others have made
-// `kPutsMeanwhile` puts, or cannot.
+// A device that is slow when it is told to be: the first time that a database file is synced, that takes until others
+// have made `kPutsMeanwhile` puts, or cannot.
 constexpr int kPutsMeanwhile = 20;
 std::atomic<bool> slow{false}, syncing{false}, in_vain{false};
 std::atomic<int> failing{0};  // how many syncs will

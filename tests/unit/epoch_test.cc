@@ -161,7 +161,8 @@ TEST(Epoch, ReadersNeverSeeAFreedObject) {
       } while (!stop);
     });
   }
-  // A reader may lose its processor in the middle of a guard for longer than 50 000 rounds take: then go on, and let it run.
+  // A reader may lose its processor in the middle of a guard for longer than 50 000 rounds take: then go on, and let it
+  // run.
   bool freed = false;
   for (int round = 0; round < 50000 || (!freed && round < 1000000); ++round) {
     size_t before = epoch.retired();

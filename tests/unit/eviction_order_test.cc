@@ -49,9 +49,7 @@ class EvictionOrderTest : public ::testing::Test {
     ASSERT_EQ(unlink((path_ + "-dbc").c_str()), 0);
     open();
   }
-  WaitingPlaces waiting() const {
-    return SharedTotals(SharedFile(path_ + "-dbc", 0600).totals()).current()->waiting;
-  }
+  WaitingPlaces waiting() const { return SharedTotals(SharedFile(path_ + "-dbc", 0600).totals()).current()->waiting; }
 
   void put(const std::string &key, double time) {
     auto transaction = store_->begin();

@@ -163,7 +163,7 @@ TEST_F(GenerationsTest, DamagedTagsSpareNothing) {
   generations_.end(kKey);
   uint64_t now = generations_.word(kKey), sound = words_[Generations::kWords + 7];
   for (int bit = 0; bit < 64; ++bit) {
-    words_[Generations::kWords + 7] = sound ^ uint64_t{1} << bit;
+    words_[Generations::kWords + 7] = sound ^ uint64_t { 1 } << bit;
     EXPECT_FALSE(generations_.spared(kKey, since, now)) << bit;
   }
 }

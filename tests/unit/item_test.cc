@@ -12,8 +12,8 @@ namespace {
 
 TEST(Item, HoldsWhatItWasMadeOf) {
   const Key key("user:1");
-  ItemRef item = Item::create(
-      key, {.version = 7, .id = -3, .timestamp = 1.5, .generation = 9, .size = 5, .text = true}, 5);
+  ItemRef item =
+      Item::create(key, {.version = 7, .id = -3, .timestamp = 1.5, .generation = 9, .size = 5, .text = true}, 5);
   std::memcpy(item->writable_value(), "hello", 5);
   EXPECT_EQ(item->key(), "user:1");
   EXPECT_EQ(item->value(), "hello");

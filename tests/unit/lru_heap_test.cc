@@ -32,7 +32,7 @@ std::vector<std::string> drain(LruHeap &heap) {
 
 TEST(LruHeap, OrdersByTimestampThenByKeyBytes) {
   LruHeap heap;
-  const std::vector<ItemRef> items = {make_item("b"), make_item("a"), make_item("\xC3\xBC"), make_item("z"),
+  const std::vector<ItemRef> items = {make_item("b"),  make_item("a"),    make_item("\xC3\xBC"), make_item("z"),
                                       make_item("aa"), make_item("late"), make_item("early")};
   for (size_t i = 0; i < 5; ++i) push(heap, items[i], 1);
   push(heap, items[5], 2);

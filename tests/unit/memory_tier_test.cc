@@ -78,7 +78,11 @@ Texts drain(MemoryTier &tier, uint64_t max_items) {
   const size_t there = tier.items();
   std::vector<MemoryTier::Eviction> evictions;
   for (uint64_t i = 0; i < max_items; ++i) {
-    tier.insert(make_item("\x7F" "drain" + std::to_string(i), {.timestamp = 1e300}), &evictions, nullptr);
+    tier.insert(make_item("\x7F"
+                          "drain" +
+                              std::to_string(i),
+                          {.timestamp = 1e300}),
+                &evictions, nullptr);
   }
   for (const auto &eviction : evictions) {
     if (eviction.item->timestamp != 1e300) order.emplace_back(eviction.item->key());
@@ -251,10 +255,9 @@ TEST(MemoryTier, ABatchIsEvictedFromAfterAllItemsAreIn) {
   const ItemRef old_state = make_item("b", {.timestamp = 1, .size = 10});
   put(tier, old_state);
   put(tier, make_item("z", {.timestamp = 4, .version = 9}));
-  const std::vector<ItemRef> batch = {make_item("c", {.timestamp = 5, .version = 2}),
-                                      make_item("a", {.timestamp = 5, .version = 3}),
-                                      make_item("b", {.timestamp = 5, .size = 99, .version = 4}),
-                                      make_item("z", {.timestamp = 6, .version = 5})};
+  const std::vector<ItemRef> batch = {
+      make_item("c", {.timestamp = 5, .version = 2}), make_item("a", {.timestamp = 5, .version = 3}),
+      make_item("b", {.timestamp = 5, .size = 99, .version = 4}), make_item("z", {.timestamp = 6, .version = 5})};
   std::vector<MemoryTier::Eviction> evictions;
   std::vector<ItemRef> replaced;
   tier.insert_all(batch, &evictions, &replaced);

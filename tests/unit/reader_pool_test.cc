@@ -26,9 +26,7 @@ class ReaderPoolTest : public ::testing::Test {
   uint64_t look() { return ReaderPool::Loan(pool_).latest()->totals().items; }
   // Does the connection that is lent next have a snapshot open?
   bool keeps() { return keeps(ReaderPool::Loan(pool_)); }
-  static bool keeps(const ReaderPool::Loan &loan) {
-    return sqlite3_get_autocommit(loan.connection().handle()) == 0;
-  }
+  static bool keeps(const ReaderPool::Loan &loan) { return sqlite3_get_autocommit(loan.connection().handle()) == 0; }
   // Can the WAL be begun anew, which whoever has a snapshot of it prevents?
   bool wal_is_free() {
     return sqlite3_wal_checkpoint_v2(writer_.handle(), nullptr, SQLITE_CHECKPOINT_RESTART, nullptr, nullptr) ==

@@ -7,8 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cstdlib>
 #include <cerrno>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <list>
@@ -303,7 +303,8 @@ TEST_F(SharedFileTest, AFullDiskIsAnErrorNotASignal) {
   constexpr int kCannotMount = 77;
   Child child([&] {
     // Root may; others may where the kernel lets them be root in a user namespace.
-    if ((unshare(CLONE_NEWNS) != 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) || mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+    if ((unshare(CLONE_NEWNS) != 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) ||
+        mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
         mount("tmpfs", directory_.path().c_str(), "tmpfs", 0, "size=64k") != 0) {
       return kCannotMount;
     }

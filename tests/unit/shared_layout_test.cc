@@ -56,8 +56,10 @@ TEST(SharedLayout, OfTheTotals) {
   std::memcpy(words.data(), &area, sizeof area);
   std::array<uint64_t, 336> expected{};
   expected[1] = 0x3c6e000000000002;
-  // The second bank: counts, room for four schemas, what is gone with its key, what is fresh; at the end number and checksum.
-  const std::array<uint64_t, 21> begin = {8, 3, 7, 1, 2, 1, 5, 50, 2, 6, 60, 0, 0, 0, 0, 0, 0, 4, 0x3ff8000000000000, 3, 0x79656b};
+  // The second bank: counts, room for four schemas, what is gone with its key, what is fresh; at the end number and
+  // checksum.
+  const std::array<uint64_t, 21> begin = {
+      8, 3, 7, 1, 2, 1, 5, 50, 2, 6, 60, 0, 0, 0, 0, 0, 0, 4, 0x3ff8000000000000, 3, 0x79656b};
   const std::array<uint64_t, 3> fresh = {1, 9, 0x4004000000000000};
   constexpr size_t kBank = 2 + 167;
   std::copy(begin.begin(), begin.end(), expected.begin() + kBank);

@@ -53,7 +53,9 @@ class SqliteStoreTest : public ::testing::TestWithParam<bool> {
     transaction->commit([] {});
     return version;
   }
-  static Lookup read(Store &store, std::string_view key) { return store.read(Key(key), Want::kValue, 0, Store::kExactly); }
+  static Lookup read(Store &store, std::string_view key) {
+    return store.read(Key(key), Want::kValue, 0, Store::kExactly);
+  }
   static std::string value_of(Store &store, std::string_view key) {
     Lookup found = read(store, key);
     return found.item ? std::string(found.item->value()) : "(none)";
@@ -447,8 +449,8 @@ TEST_P(SqliteFileTest, ValuesOfEverySizeComeBack) {
 TEST_P(SqliteFileTest, ADamagedLargeValueIsNeverGivenOut) {
   auto store = open();
   for (const char *change :
-       {"data = 12345", "data = x''", "data = 1.5", "data = zeroblob(100000)", "data = 'short'",
-        "size = 99999", "size = 100001", "size = 5", "data = CAST(substr(data, 1, 99999) || 'y' AS BLOB)"}) {
+       {"data = 12345", "data = x''", "data = 1.5", "data = zeroblob(100000)", "data = 'short'", "size = 99999",
+        "size = 100001", "size = 5", "data = CAST(substr(data, 1, 99999) || 'y' AS BLOB)"}) {
     put(*store, "k", 1, std::string(100'000, 'x'));
     ASSERT_EQ(read(*store, "k").state, Lookup::State::kPresent);
     execute_in_file((std::string("UPDATE item SET ") + change).c_str());
@@ -567,7 +569,8 @@ TEST_P(SqliteFileTest, TouchesReachTheFileByThemselvesAndByClosing) {
   close(quick);
 }
 
-// Someone always reads: none of them for long, but no moment is without. SQLite begins the WAL anew only in such a moment.
+// Someone always reads: none of them for long, but no moment is without. SQLite begins the WAL anew only in such a
+// moment.
 TEST_P(SqliteFileTest, ReadersWhoseTimesOverlapDoNotLetTheWalGrowWithoutEnd) {
   auto store = open();
   constexpr size_t kSize = 1 << 20;

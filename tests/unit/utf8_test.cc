@@ -38,7 +38,11 @@ TEST(Utf8, CountsCodePointsNotBytes) {
   EXPECT_EQ(count_code_points("\xE2\x82\xAC"), 1u);
   EXPECT_EQ(count_code_points("\xF0\x9F\x98\x80"), 1u);
   EXPECT_EQ(count_code_points(std::string("a\0b", 3)), 3u);
-  EXPECT_EQ(count_code_points("12345678" "12345678" "\xC3\xBC" "12345678"), 25u);
+  EXPECT_EQ(count_code_points("12345678"
+                              "12345678"
+                              "\xC3\xBC"
+                              "12345678"),
+            25u);
 }
 
 TEST(Utf8, AcceptsTheEdgesOfEveryRange) {
@@ -49,9 +53,11 @@ TEST(Utf8, AcceptsTheEdgesOfEveryRange) {
 }
 
 TEST(Utf8, RefusesWhatIsNotUtf8) {
-  for (const char *text : {"\x80", "\xC3", "\xC0\x80", "\xC1\xBF", "\xE0\x9F\xBF", "\xE2\x82", "\xED\xA0\x80",
-                           "\xED\xBF\xBF", "\xF0\x8F\xBF\xBF", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xFF",
-                           "1234567\x80", "12345678\xC3", "\xC3" "a"}) {
+  for (const char *text :
+       {"\x80", "\xC3", "\xC0\x80", "\xC1\xBF", "\xE0\x9F\xBF", "\xE2\x82", "\xED\xA0\x80", "\xED\xBF\xBF",
+        "\xF0\x8F\xBF\xBF", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xFF", "1234567\x80", "12345678\xC3",
+        "\xC3"
+        "a"}) {
     EXPECT_EQ(count_code_points(text), kInvalidUtf8) << testing::PrintToString(std::string(text));
   }
 }

@@ -377,8 +377,8 @@ TEST_F(WriterLockTest, AGreedyWriterDoesNotStarveOthers) {
 }
 
 TEST_F(WriterLockTest, HandlesAreServedInOrderOfArrival) {
-  // A process that does not get the processor for some milliseconds may be overtaken, which a busy machine can bring about;
-  // an order by chance would be right once in 120 times.
+  // A process that does not get the processor for some milliseconds may be overtaken, which a busy machine can bring
+  // about; an order by chance would be right once in 120 times.
   constexpr int kHandles = 5;
   auto in_order = [&] {
     Handle holder(path_);

@@ -48,8 +48,10 @@ void batches() {
     measure(
         "P5 put_many", kBatches, [&](uint64_t i) { cache.put_many(overwrites[(at + i) % overwrites.size()], value); },
         kBatch);
-    measure("P5 upserts, fresh", kBatches, [&](uint64_t i) { table.fill(fresh[i], value); }, kBatch);
-    measure("P5 put_many, fresh", kBatches, [&](uint64_t i) { cache.put_many(fresh[i], value); }, kBatch);
+    measure(
+        "P5 upserts, fresh", kBatches, [&](uint64_t i) { table.fill(fresh[i], value); }, kBatch);
+    measure(
+        "P5 put_many, fresh", kBatches, [&](uint64_t i) { cache.put_many(fresh[i], value); }, kBatch);
     cache.flush();
   });
 }

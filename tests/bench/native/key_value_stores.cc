@@ -81,7 +81,8 @@ void key_value_stores() {
       const std::string name = peers[i].name;
       measure("peer get, " + name, 50'000, [&](uint64_t k) { store.get(key(k), buffer, kValueSize); });
       measure("peer put, " + name, 5000, [&](uint64_t k) { store.put(key(k), value); });
-      measure("peer put_many, " + name, 10, [&](uint64_t k) { store.put_many(batches[k], value); }, kBatch);
+      measure(
+          "peer put_many, " + name, 10, [&](uint64_t k) { store.put_many(batches[k], value); }, kBatch);
     }
   });
 }

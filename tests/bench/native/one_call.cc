@@ -1,5 +1,6 @@
-// One kind of call, again and again, for tools that count what a program does: under strace, under callgrind, or by itself,
-// when it prints what SQLite was asked to do. What comes before and after the calls goes away by subtracting two runs.
+// One kind of call, again and again, for tools that count what a program does: under strace, under callgrind, or by
+// itself, when it prints what SQLite was asked to do. What comes before and after the calls goes away by subtracting
+// two runs.
 //
 //   one_call OPERATION CALLS FOLDER
 #include <sqlite3.h>
