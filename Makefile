@@ -54,7 +54,7 @@ demo: setup-binding setup-rust
 test: setup-binding setup-rust setup-go all
 	@$(PYTHON) $(RUN_TESTS) $(RELEASE)
 
-# Nothing left out: every call that can fail, thousands of power cuts, hundreds of kills. About an hour.
+# Nothing left out: every call and every allocation that can fail, thousands of power cuts, hundreds of kills. Two hours.
 faults: all
 	@DBC_FAULTS_LONG=1 python3 $(RUN_TESTS) $(RELEASE) faults
 
