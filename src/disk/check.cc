@@ -175,6 +175,9 @@ class Check {
   void check_totals() {
     enum Column { kId, kVersion, kItems, kBytes, kTypes, kItemsThere, kBytesThere };
     bool stale = table_is_stale();
+    if (!stale && recorded_ && (recorded_->waiting.fresh_count > 0 || recorded_->waiting.gone_count > 0)) {
+      report_->add("the order of eviction: it has still to be told of items, and the file says that it has not");
+    }
     Statement schemas(connection_,
                       "SELECT s.id, s.version, s.items, s.bytes, typeof(s.items) || ' ' || typeof(s.bytes), "
                       "count(item.id), CAST(total(item.size) AS INTEGER) "

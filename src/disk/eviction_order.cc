@@ -30,7 +30,9 @@ void EvictionOrder::move(int64_t id, double recorded, std::string_view key, doub
   }
   writer_.move_order.bind(1, recorded).bind(2, key).bind(3, to).run();
   // Who looks for a victim would meet the same place for ever.
-  if (sqlite3_changes(connection_.handle()) != 1) fail();
+  if (sqlite3_changes(connection_.handle()) != 1) {
+    throw Error(Status::kCorrupt, "db_path " + connection_.name() + ": the order of eviction does not know an item");
+  }
 }
 
 void EvictionOrder::remove(int64_t id, double recorded, std::string_view key) {
@@ -122,10 +124,11 @@ void EvictionOrder::enter_fresh() {
     const auto &[id, recorded] = waiting_.fresh[i];
     if (!keys_[i].empty()) {
       writer_.insert_order.bind(1, recorded).bind(2, keys_[i]).bind(3, id).run();
-      continue;
+    } else {
+      writer_.insert_order_of.bind(1, recorded).bind(2, id).run();
     }
-    writer_.insert_order_of.bind(1, recorded).bind(2, id).run();
-    if (sqlite3_changes(connection_.handle()) != 1) fail();
+    // The item is gone, or has its place: a foreign hand was at the items, or at the shared file.
+    if (sqlite3_changes(connection_.handle()) != 1) return restore();
   }
   waiting_.fresh_count = 0;
   keys_.clear();
@@ -141,10 +144,6 @@ void EvictionOrder::erase_gone() {
 // No item may stand among the places that are gone.
 void EvictionOrder::make_room_at(double recorded) {
   if (waiting_.gone_count > 0 && recorded <= waiting_.gone_until) erase_gone();
-}
-
-void EvictionOrder::fail() const {
-  throw Error(Status::kCorrupt, "db_path " + connection_.name() + ": the order of eviction does not know an item");
 }
 
 }  // namespace dbc

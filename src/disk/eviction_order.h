@@ -48,7 +48,8 @@ class EvictionOrder {
   void settle();
   // The table was cleared, or made anew from the items.
   void forget();
-  // Makes the table say everything after the changes that waited were lost: looks at every item.
+  // Makes the table say everything after the changes that waited were lost, or turned out to be of another state of the
+  // file: looks at every item.
   void restore();
 
  private:
@@ -58,7 +59,6 @@ class EvictionOrder {
   void erase_gone();
   void make_room_at(double recorded);
   std::string_view gone_key() const { return {waiting_.gone_key.data(), waiting_.gone_key_bytes}; }
-  [[noreturn]] void fail() const;
 
   Writer &writer_;
   const Connection &connection_;

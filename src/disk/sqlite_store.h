@@ -144,7 +144,8 @@ class SqliteStore final : public Store {
   void write_touches_in_batches();
   void tidy();
   void after_commit(bool wants_maintenance) noexcept;
-  void checkpoint(bool urgent);
+  void checkpoint();
+  int copy_wal(int mode);
   bool checkpoint_is_due() const;
   bool checkpoint_is_urgent() const;
 

@@ -4,8 +4,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <exception>
 #include <new>
+#include <thread>
 
 #include "base/fork.h"
 #include "disk/sqlite_store.h"
@@ -123,8 +125,7 @@ void SqliteStore::checkpoint_if_due() {
     sync_wal();
   }
   Turn turn(*this);
-  NoFork no_fork;
-  checkpoint(checkpoint_is_urgent());
+  checkpoint();
 }
 
 // Most of a checkpoint is the wait for the device to have what was copied into the file. While somebody reads an
@@ -138,19 +139,29 @@ bool SqliteStore::checkpoint_ahead() {
   ReadTransaction earlier(*lease.reader());
   lease.reader()->totals();  // with the first read it begins
   WalIndex index;
-  if (index.find(lease.connection().handle()) && index.pages_to_copy() < kCheckpointPages / 2) {
+  if (!index.find(lease.connection().handle())) return true;
+  if (index.pages_to_copy() < kCheckpointPages / 2) {
     checkpointed_pages_ = wal_pages_.load();
     return false;
   }
   try {
     if (!sqlite3_get_autocommit(connection_->handle())) writer_->roll_back.run();
+    sqlite3_busy_timeout(connection_->handle(), 0);  // fork() waits for this, and shall not wait for another program
     writer_->count_checkpoint.run();
   } catch (const Error &) {
     return true;  // no room, or a foreign program is writing: then nothing is done ahead
   }
-  checkpoint(false);
+  copy_wal(SQLITE_CHECKPOINT_PASSIVE);
   turn.reset();
-  lease.connection().sync();
+  try {
+    lease.connection().sync();
+  } catch (const Error &) {
+    // What the device did not take, the kernel has forgotten. As long as `earlier` lives, it all still is in the WAL, of
+    // which SQLite believes that it was copied.
+    Turn again(*this);
+    index.invalidate();
+    throw;
+  }
   return true;
 }
 
@@ -188,7 +199,7 @@ void SqliteStore::after_commit(bool wants_maintenance) noexcept {
     return;
   }
   try {
-    checkpoint(true);
+    checkpoint();
   } catch (const std::exception &error) {
     // The commit stands. A checkpoint that failed is tried again with the next one.
     logger_.defer(kWarning, "checkpoint failed: ", error.what());
@@ -196,21 +207,40 @@ void SqliteStore::after_commit(bool wants_maintenance) noexcept {
 }
 
 // Under the writer lock. The snapshots that readers here keep would only be in the way; those of other processes end
-// soon.
-void SqliteStore::checkpoint(bool urgent) {
+// soon. Readers are waited for in small steps, between which a fork() can go on.
+void SqliteStore::checkpoint() {
+  using Clock = std::chrono::steady_clock;
   std::optional<ReaderPool::NoSnapshots> no_snapshots;
-  if (readers_) no_snapshots.emplace(*readers_);
+  if (!checkpoint_is_urgent()) {
+    NoFork no_fork;
+    no_snapshots.emplace(*readers_);
+    copy_wal(SQLITE_CHECKPOINT_PASSIVE);
+    return;
+  }
   int patience = std::clamp(patience_milliseconds_, kLeastPatienceMilliseconds, kMostPatienceMilliseconds);
-  if (urgent) sqlite3_busy_timeout(connection_->handle(), std::min(patience, busy_timeout_milliseconds()));
+  auto deadline = Clock::now() + std::chrono::milliseconds(std::min(patience, busy_timeout_milliseconds()));
+  patience_milliseconds_ = 2 * patience;
+  while (true) {
+    {
+      NoFork no_fork;
+      if (!no_snapshots) no_snapshots.emplace(*readers_);
+      if (copy_wal(SQLITE_CHECKPOINT_RESTART) == SQLITE_OK) break;
+    }
+    if (Clock::now() >= deadline) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  patience_milliseconds_ = 0;
+}
+
+// In a NoFork, under the writer lock. SQLITE_BUSY: a reader needs the rest of the WAL.
+int SqliteStore::copy_wal(int mode) {
+  sqlite3_busy_timeout(connection_->handle(), 0);
   int pages = 0;
-  int result = sqlite3_wal_checkpoint_v2(
-      connection_->handle(), nullptr, urgent ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE, &pages, nullptr);
-  if (urgent) sqlite3_busy_timeout(connection_->handle(), busy_timeout_milliseconds());
-  if (urgent) patience_milliseconds_ = result == SQLITE_BUSY ? 2 * patience : 0;
+  int result = sqlite3_wal_checkpoint_v2(connection_->handle(), nullptr, mode, &pages, nullptr);
   // Also of one that failed: the next is due when the WAL has grown again, not with the next commit.
   checkpointed_pages_ = std::max(pages, 0);
-  // Busy: a reader needs the rest of the WAL; the next checkpoint gets further.
   if (result != SQLITE_OK && result != SQLITE_BUSY) connection_->fail(result, "checkpoint");
+  return result;
 }
 
 bool SqliteStore::checkpoint_is_due() const {

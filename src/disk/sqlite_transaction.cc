@@ -403,7 +403,8 @@ uint64_t SqliteTransaction::repair(CheckReport *report) {
   for (const SchemaTotals &schema : schemas_) recorded.schemas.push_back({schema.id, schema.totals});
   uint64_t before = report->problems();
   uint64_t removed = repair_file(*store_.connection_, store_.checked_schema(), recorded, report);
-  if (report->problems() > before) order_.forget();  // it was made anew
+  if (report->problems() == before) return 0;
+  order_.forget();  // it was made anew
   read_table_of_totals();
   all_changed_ = totals_changed_ = must_save_ = true;
   return removed;
@@ -532,9 +533,11 @@ bool SqliteTransaction::check_totals() {
   if (SharedTotals *shared = store_.totals_.get()) {
     std::optional<FileTotals> current = shared->current();
     if (current && !happened(*current)) {
+      // They are of another state of the file, and so is what waits with them.
       shared->forget();
       current.reset();
       last_version_ = 0;
+      order_.load({});
       load_saved_totals();
     }
     if (!current) totals_changed_ = must_save_ = true;
@@ -574,6 +577,7 @@ void SqliteTransaction::commit(const std::function<void()> &publish) {
       self.end_generations();
       self.store_.touches_.done(true);
       if (self.cleared_) self.store_.touches_.clear();
+      self.no_fork_.reset();  // what follows may wait for readers
       self.store_.after_commit(self.wants_maintenance_);
       self.end();
     }

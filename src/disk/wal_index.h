@@ -26,6 +26,9 @@ class WalIndex {
   Header header() const;
   // How many pages of the WAL no checkpoint has copied into the database yet. Under the writer lock, after a read.
   uint32_t pages_to_copy() const;
+  // Makes SQLite read the WAL anew, as after a crash, before anybody reads or writes again; what was copied of it counts as
+  // not copied then. Under the writer lock.
+  void invalidate() const;
 
  private:
   const uint64_t *header_ = nullptr;

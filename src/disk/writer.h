@@ -31,8 +31,9 @@ struct Writer {
         insert_item(c,
                     "INSERT INTO item(key, timestamp, recorded, version, schema_id, size, checksum, encoding, data) "
                     "VALUES(?1, ?2, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"),
-        insert_order(c, "INSERT INTO eviction_order(recorded, key, id) VALUES(?1, ?2, ?3)"),
-        insert_order_of(c, "INSERT INTO eviction_order(recorded, key, id) SELECT ?1, key, id FROM item WHERE id = ?2"),
+        insert_order(c, "INSERT OR IGNORE INTO eviction_order(recorded, key, id) VALUES(?1, ?2, ?3)"),
+        insert_order_of(
+            c, "INSERT OR IGNORE INTO eviction_order(recorded, key, id) SELECT ?1, key, id FROM item WHERE id = ?2"),
         // The order stays as it is: an item may well be younger than it is recorded.
         update_item(c,
                     "UPDATE item SET timestamp = ?2, version = ?3, schema_id = ?4, size = ?5, checksum = ?6, "

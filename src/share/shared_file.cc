@@ -156,7 +156,7 @@ void SharedFile::reserve(uint64_t size) const {
     result = fallocate(descriptor_, 0, 0, sizeof(Layout));
   } while (result != 0 && errno == EINTR);
   if (result == 0) return;
-  if (errno != EOPNOTSUPP && errno != EINVAL && errno != ENOSYS) fail("reserve 516 KiB for", errno);
+  if (errno != EOPNOTSUPP && errno != EINVAL && errno != ENOSYS) fail("reserve blocks for", errno);
 #endif
   // Only ever longer: who finds the file too short holds the layout lock.
   if (size < sizeof(Layout) && ftruncate(descriptor_, sizeof(Layout)) != 0) fail("extend", errno);

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <optional>
@@ -13,6 +14,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "disk/connection.h"
 #include "disk/sqlite_store.h"
 #include "processes.h"
 #include "share/shared_file.h"
@@ -181,6 +183,70 @@ TEST_F(EvictionOrderTest, WhatWaitedIsFoundAgainWhenItIsLost) {
   expect_sound();
   put("a", 1);
   expect_rest_in_order();
+}
+
+// What waits belongs to one state of the file. With another one in its place, by the same boot of the machine, it is
+// forgotten with the counts.
+TEST_F(EvictionOrderTest, WhatWaitsForAnotherStateOfTheFileIsForgotten) {
+  enum Change { kFresh, kGone, kBoth, kCount };
+  for (bool backup : {false, true}) {
+    for (int change = 0; change < kCount; ++change) {
+      SCOPED_TRACE((backup ? "a backup is put back: " : "the WAL is lost: ") + std::to_string(change));
+      for (int i = 0; i < 100; ++i) put(key_of(i), i);
+      close();
+      const auto times = times_;
+      std::filesystem::copy_file(path_, path_ + ".backup", std::filesystem::copy_options::overwrite_existing);
+      open();
+      if (change != kFresh) {
+        for (int i = 0; i < 30; ++i) exchange(key_of(99), 99);
+      }
+      if (change != kGone) {
+        for (int i = 0; i < 10; ++i) put("fresh " + key_of(i), 1000 + i);
+      }
+      EXPECT_GT(waiting().fresh_count + waiting().gone_count, 0u);
+      abandon();
+      for (const char *which : {"-wal", "-shm"}) std::filesystem::remove(path_ + which);
+      if (backup) {
+        std::filesystem::copy_file(path_ + ".backup", path_, std::filesystem::copy_options::overwrite_existing);
+      }
+      times_ = times;
+      open();
+      expect_sound();
+      expect_rest_in_order();
+    }
+  }
+}
+
+// A foreign hand at the items, or a shared file that is older than the rest, is no reason to give a file up.
+TEST_F(EvictionOrderTest, WhatWaitsInVainIsLookedForInTheItems) {
+  for (int i = 0; i < 100; ++i) put(key_of(i), i);
+  Connection(path_, SQLITE_OPEN_READWRITE).execute("DELETE FROM item WHERE key = 'key 99'");
+  store_->flush();
+  EXPECT_EQ(evict(), "key 0");
+  close();
+  open();
+  EXPECT_EQ(evict(), "key 1");
+
+  for (int i = 0; i < 20; ++i) put("more " + key_of(i), 1000 + i);
+  std::filesystem::copy_file(path_ + "-dbc", path_ + "-old");
+  for (int i = 20; i < 120; ++i) put("more " + key_of(i), 1000 + i);
+  abandon();
+  std::filesystem::rename(path_ + "-old", path_ + "-dbc");
+  open();
+  store_->flush();
+  EXPECT_EQ(evict(), "key 2");
+  for (const auto &entry : std::filesystem::directory_iterator(directory_.path())) {
+    EXPECT_EQ(entry.path().string().find(".corrupt"), std::string::npos) << entry.path();
+  }
+}
+
+TEST_F(EvictionOrderTest, ACheckSeesThatTheFileDeniesThatSomethingWaits) {
+  put("a", 1);
+  expect_sound();
+  Connection(path_, SQLITE_OPEN_READWRITE).execute("UPDATE meta SET value = 0 WHERE name = 'totals_are_stale'");
+  CheckReport report;
+  store_->check(&report);
+  EXPECT_NE(report.text().find("the order of eviction: it has still to be told"), std::string::npos) << report.text();
 }
 
 // With kills, closes and losses between.
