@@ -67,6 +67,7 @@ bool EvictionOrder::first() {
   if (!fresh_may_be_first) return any;
   writer_.oldest.reset();
   enter_fresh();
+  bind_begin(writer_.oldest, 1);  // the places before may have been erased
   return writer_.oldest.step();
 }
 
