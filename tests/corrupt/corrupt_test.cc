@@ -13,6 +13,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -23,6 +24,7 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <optional>
 #include <set>
 #include <sstream>
 #include <string>
@@ -229,26 +231,59 @@ class Case {
     }
   }
 
-  // As another process would: closing a descriptor of the file in this one would give up SQLite's locks.
-  void damage_in_use() {
-    pid_t child = fork();
-    if (child == 0) {
-      files_ = folder_.load();
-      Files before = files_;
-      damage_files(false);
-      for (const auto &[suffix, content] : files_) {
-        if (content == before[suffix]) continue;
-        int descriptor = open((path_ + suffix).c_str(), O_RDWR | O_CLOEXEC);
-        if (descriptor < 0) continue;
-        if (pwrite(descriptor, content.data(), content.size(), 0) < 0) _exit(1);
-        if (content.size() < before[suffix].size() && ftruncate(descriptor, static_cast<off_t>(content.size())) != 0)
-          _exit(1);
+  // Damages the files that the library has open, as another process: closing a descriptor of them in this one would give
+  // up SQLite's locks. It is forked before the library is used, and its threads with it: what the child of several
+  // threads allocates may wait for ever for one that it does not have.
+  class Damager {
+   public:
+    explicit Damager(Case &damaged) {
+      if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets_) != 0) std::abort();
+      process_ = fork();
+      if (process_ < 0) std::abort();
+      if (process_ > 0) return;
+      close(sockets_[0]);
+      uint64_t seed;
+      while (read(sockets_[1], &seed, sizeof seed) == static_cast<ssize_t>(sizeof seed)) {
+        damaged.random_ = Random(seed);
+        if (!damaged.damage_in_place() || write(sockets_[1], &seed, 1) != 1) _exit(1);
       }
       _exit(0);
     }
-    int status = 0;
-    waitpid(child, &status, 0);
-    random_.next();
+    ~Damager() {
+      close(sockets_[0]);
+      close(sockets_[1]);
+      waitpid(process_, nullptr, 0);
+    }
+    bool damage(uint64_t seed) {
+      char done;
+      return write(sockets_[0], &seed, sizeof seed) == static_cast<ssize_t>(sizeof seed) &&
+             read(sockets_[0], &done, 1) == 1;
+    }
+
+   private:
+    int sockets_[2];
+    pid_t process_;
+  };
+
+  bool damage_in_place() {
+    files_ = folder_.load();
+    Files before = files_;
+    damage_files(false);
+    for (const auto &[suffix, content] : files_) {
+      if (content == before[suffix]) continue;
+      int descriptor = open((path_ + suffix).c_str(), O_RDWR | O_CLOEXEC);
+      if (descriptor < 0) continue;
+      bool written =
+          pwrite(descriptor, content.data(), content.size(), 0) >= 0 &&
+          (content.size() >= before[suffix].size() || ftruncate(descriptor, static_cast<off_t>(content.size())) == 0);
+      close(descriptor);
+      if (!written) return false;
+    }
+    return true;
+  }
+
+  void damage_in_use() {
+    if (!damager_->damage(random_.next())) return wrong("the files could not be damaged");
     was_damaged_in_use_ = true;
     expected_.clear();  // what was put may be lost, or be an older state again
   }
@@ -258,6 +293,9 @@ class Case {
     Files before = folder_.load();
     std::set<std::string> names_before;
     for (const std::string &name : folder_.names()) names_before.insert(name);
+    std::optional<Damager> damager;
+    if (while_open_) damager.emplace(*this);
+    damager_ = damager ? &*damager : nullptr;
     Log log;
     dbc_cache *cache = nullptr;
     dbc_status status = open_cache(path_, options_, &log, &cache);
@@ -487,6 +525,7 @@ class Case {
   Files files_;
   bool while_open_ = false;
   bool was_damaged_in_use_ = false;
+  Damager *damager_ = nullptr;  // while a handle is open
   bool refused_ = false;
   uint64_t last_number_ = 100;
   std::map<std::string, int64_t> expected_;
