@@ -336,7 +336,7 @@ bool SqliteStore::is_at_its_path() const {
 }
 
 bool SqliteStore::outdated() const {
-  return shared_ && (shared_->incarnation() != incarnation_ || (damaged_.load() && may_restart()));
+  return replaced() || (damaged_.load() && may_restart());
 }
 
 // Others learn of it through the shared file, so that whoever comes first moves it aside for all.
@@ -366,8 +366,10 @@ void SqliteStore::close(LogScope &log) {
   if (snapshot_end_) snapshot_end_->stop();
   std::exception_ptr error;
   try {
-    write_touches_in_batches();
-    save_totals();
+    if (!replaced()) {
+      write_touches_in_batches();
+      save_totals();
+    }
   } catch (const Error &failure) {
     if (failure.status() == Status::kCorrupt) report_damage();  // for whoever opens it next
     error = std::current_exception();

@@ -118,6 +118,8 @@ class SqliteStore final : public Store {
   void abandon();
   void take_down();
   bool is_at_its_path() const;
+  // Was the file moved aside? Then what is shared belongs to the fresh one. Under the writer lock it stays true or false.
+  bool replaced() const { return shared_ && shared_->incarnation() != incarnation_; }
   void remember_file();
   // May a damaged file be moved aside? Only where all can be told.
   bool may_restart() const { return shared_ && !options_.fail_on_corrupt; }

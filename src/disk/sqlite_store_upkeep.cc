@@ -95,6 +95,7 @@ void SqliteStore::flush() {
 
 // On the maintenance thread, so a failure is told in the log, by the next call.
 bool SqliteStore::maintain() {
+  if (replaced()) return true;
   try {
     write_touches_in_batches();
     tidy();

@@ -22,6 +22,11 @@ SqliteTransaction::SqliteTransaction(SqliteStore &store)
   store_.lock_writer();
   no_fork_.emplace();
   try {
+    // The counts, and what waits with them, are those of the fresh file.
+    if (store_.replaced()) {
+      throw Error(Status::kCorrupt,
+                  "db_path " + store_.options_.path + " was damaged, and a fresh file has taken its place");
+    }
     if (!sqlite3_get_autocommit(store_.connection_->handle())) writer_.roll_back.run();
     begin();
     open_ = true;

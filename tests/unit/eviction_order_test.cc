@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -14,6 +15,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/status.h"
 #include "disk/connection.h"
 #include "disk/sqlite_store.h"
 #include "processes.h"
@@ -238,6 +240,30 @@ TEST_F(EvictionOrderTest, WhatWaitsInVainIsLookedForInTheItems) {
   for (const auto &entry : std::filesystem::directory_iterator(directory_.path())) {
     EXPECT_EQ(entry.path().string().find(".corrupt"), std::string::npos) << entry.path();
   }
+}
+
+// A handle whose file another has moved aside has no say in what the fresh one's processes share.
+TEST_F(EvictionOrderTest, WhoseFileWasReplacedChangesNothingOfTheFreshOne) {
+  for (int i = 0; i < 10; ++i) put(key_of(i), i);
+  std::unique_ptr<SqliteStore> old = std::move(store_);
+  old->report_damage();
+  times_.clear();
+  open();
+  for (int i = 0; i < 5; ++i) put("fresh " + key_of(i), i);
+  EXPECT_EQ(waiting().fresh_count, 5u);
+  for (const std::function<void()> &call : {std::function<void()>([&] { old->begin(); }), {[&] { old->flush(); }}}) {
+    try {
+      call();
+      ADD_FAILURE() << "it went on";
+    } catch (const Error &error) {
+      EXPECT_EQ(error.status(), Status::kCorrupt) << error.what();
+    }
+  }
+  LogScope log(logger_);
+  old->close(log);
+  EXPECT_EQ(waiting().fresh_count, 5u);
+  expect_sound();
+  expect_rest_in_order();
 }
 
 TEST_F(EvictionOrderTest, ACheckSeesThatTheFileDeniesThatSomethingWaits) {
