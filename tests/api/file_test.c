@@ -212,7 +212,9 @@ TEST(a_header_that_forbids_to_write_is_damage) {
   bytes[18] = 3;
   write_file(PATH, bytes, size);
   free(bytes);
-  CHECK(refused(dbc_open(PATH, "1.0.0", OPTIONS({DBC_ON_CORRUPT, DBC_ON_CORRUPT_FAIL}), &cache), DBC_CORRUPT, PATH));
+  dbc_options *options = OPTIONS({DBC_ON_CORRUPT, DBC_ON_CORRUPT_FAIL});
+  CHECK(refused(dbc_open(PATH, "1.0.0", options, &cache), DBC_CORRUPT, PATH));
+  dbc_options_free(options);
   cache = open_default(PATH);
   CHECK(gets(cache, "key", NULL));
   put(cache, "key", "value");

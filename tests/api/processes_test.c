@@ -222,9 +222,7 @@ TEST(a_process_killed_beside_an_open_handle_blocks_nobody) {
   dbc_free(cache);
 }
 
-// ThreadSanitizer does not support threads that are started in the child of a process with threads, as the library's
-// are.
-#ifndef __SANITIZE_THREAD__
+#ifdef CHILDREN_MAY_GO_ON
 
 // A child that inherited a handle ends with _exit: what it abandoned of the parent's is never freed, and would look
 // like a leak.

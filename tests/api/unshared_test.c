@@ -307,7 +307,7 @@ TEST(a_damaged_file_is_not_moved_aside_where_others_cannot_be_told) {
   dbc_free(open_unshared(PATH));
 }
 
-#ifndef __SANITIZE_THREAD__  // see processes_test.c
+#ifdef CHILDREN_MAY_GO_ON
 
 TEST(after_fork_both_go_on_unshared) {
   dbc_cache *cache = open_unshared(PATH);

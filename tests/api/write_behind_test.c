@@ -205,7 +205,7 @@ TEST(it_works_in_memory) {
   dbc_free(cache);
 }
 
-#ifndef __SANITIZE_THREAD__  // see processes_test.c
+#ifdef CHILDREN_MAY_GO_ON
 
 // A child has nothing of its parent's buffer; both go on.
 TEST(fork_with_a_full_buffer) {
