@@ -89,30 +89,19 @@ ReaderPool::NoSnapshots::NoSnapshots(ReaderPool &pool) : pool_(pool) {
   }
 }
 
+// All under the mutex: who found the pool empty meanwhile would open one more connection, which then stays.
 void ReaderPool::release_snapshots() {
   release_requested_.store(false);
-  std::vector<Entry> ended;
-  {
-    std::lock_guard lock(mutex_);
-    round_.fetch_add(1);
-    ended.swap(free_);
-  }
-  for (Entry &entry : ended) {
+  std::lock_guard lock(mutex_);
+  round_.fetch_add(1);
+  std::erase_if(free_, [](Entry &entry) {
     try {
       entry.end_snapshot();
+      return false;
     } catch (const std::exception &) {
-      entry = {};  // closed
+      return true;  // closed
     }
-  }
-  std::lock_guard lock(mutex_);
-  for (Entry &entry : ended) {
-    if (!entry.connection) continue;
-    try {
-      free_.push_back(std::move(entry));
-    } catch (const std::bad_alloc &) {
-      return;  // the others are closed
-    }
-  }
+  });
 }
 
 }  // namespace dbc

@@ -2,9 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <thread>
 
 #include "disk/format.h"
 #include "processes.h"
@@ -187,6 +189,25 @@ TEST_F(ReaderPoolTest, ThoseWhoReadAtOnceHaveConnectionsOfTheirOwn) {
   sqlite3 *freed = second->connection().handle();
   second.reset();
   EXPECT_EQ(ReaderPool::Loan(pool_).connection().handle(), freed);
+}
+
+// However a release and a read meet: one thread that reads needs one connection.
+TEST_F(ReaderPoolTest, OneReaderKeepsToOneConnection) {
+  std::atomic<int> connections{0};
+  ReaderPool pool(
+      [&] {
+        ++connections;
+        return std::make_unique<Connection>(path_, kFlags);
+      },
+      [] { return true; });
+  std::atomic<bool> done{false};
+  std::thread releasing([&] {
+    while (!done) pool.release_snapshots();
+  });
+  for (int i = 0; i < 20'000; ++i) ReaderPool::Loan(pool).latest()->totals();
+  done = true;
+  releasing.join();
+  EXPECT_EQ(connections, 1);
 }
 
 TEST_F(ReaderPoolTest, InMemoryThereIsNothingToLookAt) {
