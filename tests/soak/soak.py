@@ -131,7 +131,7 @@ class Mixed:
         print()
         for number in early.keys() & late.keys():
             # A reader's connection has two descriptors, and there are as many as threads have ever read at one moment.
-            allowances = (20, 32 << 10)
+            allowances = (8, 32 << 10)
             for what, before, after, allowed in zip(("descriptors", "KiB"), early[number], late[number], allowances):
                 print(f"   worker {number} ({self.languages[number]}): {what} {before} early, {after} late")
                 if after > before + allowed:
