@@ -87,7 +87,7 @@ class ReaderPool {
   std::atomic<bool> release_requested_{false};
   std::atomic<uint64_t> round_{0};  // counts release_snapshots()
   std::atomic<int> pauses_{0};      // how many NoSnapshots there are
-  std::mutex mutex_;                // guards free_; a leaf
+  std::mutex mutex_;                // guards free_; before SQLite's locks: snapshots are ended under it
   std::vector<Entry> free_;
 };
 

@@ -10,7 +10,7 @@
 //
 // At ":memory:" there is one connection, and readers take turns with writers.
 //
-// Lock order: WriterLock, NoFork, SQLite's locks, then the leaf mutexes (pool, touch log, maintenance).
+// Lock order: WriterLock, NoFork, the pool's mutex, SQLite's locks, then the leaf mutexes (touch log, maintenance).
 #pragma once
 
 #include <sys/types.h>
