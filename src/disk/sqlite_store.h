@@ -136,8 +136,6 @@ class SqliteStore final : public Store {
   int busy_timeout_milliseconds() const;
   std::unique_ptr<Connection> connect(bool writes) const;
   void lock_writer();
-  Lookup read_with(Reader &reader, const Key &key, Want want, uint64_t held_version, double recent_enough,
-                   uint64_t generation, bool in_snapshot);
   bool maintain();
   bool release_snapshots();
   void checkpoint_if_due();

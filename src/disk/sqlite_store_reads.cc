@@ -26,23 +26,18 @@ Reader *SqliteStore::Lease::reader() { return loan_ ? loan_->reader() : store_.m
 
 const Connection &SqliteStore::Lease::connection() const { return loan_ ? loan_->connection() : *store_.connection_; }
 
-Lookup SqliteStore::read_with(Reader &reader, const Key &key, Want want, uint64_t held_version, double recent_enough,
-                              uint64_t generation, bool in_snapshot) {
-  // Before the row is read, as its generation: see TouchLog.
-  TouchLog::Pending pending = in_snapshot ? touches_.find_for_snapshot(key) : touches_.find(key);
-  Lookup found = reader.read(key, want, held_version, recent_enough, schema_id_, generation);
-  if (pending.item && found.version != 0) {
-    found.timestamp = TouchLog::apply(pending, found.version, found.timestamp);
-    found.fields.timestamp = found.timestamp;
-    if (found.item) found.item->timestamp.store(found.timestamp);
-  }
-  return found;
-}
-
 Lookup SqliteStore::read(const Key &key, Want want, uint64_t held_version, double recent_enough) {
   uint64_t generation = generations_->word(key.hash);
   Lease lease(*this);
-  return read_with(*lease.latest(), key, want, held_version, recent_enough, generation, false);
+  while (true) {
+    uint64_t batches = touches_.written();
+    Lookup found = lease.latest()->read(key, want, held_version, recent_enough, schema_id_, generation);
+    if (found.version == 0) return found;
+    double timestamp = found.timestamp;
+    bool pending = touches_.apply(found.fields.id, found.version, &timestamp);
+    if (pending) found.set_timestamp(timestamp);
+    if (pending || touches_.written() == batches) return found;
+  }
 }
 
 // Reads of one moment. What is read may be older than the present generation says: such items must not be kept.
@@ -52,7 +47,12 @@ class SqliteSnapshot final : public Snapshot {
       : pin_(store.touches_), store_(store), lease_(store), reader_(*lease_.reader()), transaction_(reader_) {}
   Lookup read(const Key &key, Want want, uint64_t held_version) override {
     uint64_t generation = store_.generations_->last_word(key.hash);
-    return store_.read_with(reader_, key, want, held_version, Store::kExactly, generation, true);
+    Lookup found = reader_.read(key, want, held_version, Store::kExactly, store_.schema_id_, generation);
+    if (found.version == 0) return found;
+    double timestamp = found.timestamp;
+    store_.touches_.apply_in_snapshot(found.fields.id, found.version, &timestamp);
+    found.set_timestamp(timestamp);
+    return found;
   }
 
  private:

@@ -49,9 +49,7 @@ void SqliteStore::expect_evictions(bool expected) noexcept {
   if (expected) maintenance_->request(false);
 }
 
-void SqliteStore::left_memory(Item &item) noexcept try { touches_.forget_value(item); } catch (const std::bad_alloc &) {
-  // The bytes stay until the touch is written.
-}
+void SqliteStore::left_memory(Item &item) noexcept { touches_.left_memory(item); }
 
 void SqliteStore::touched(Item &item, bool backward) noexcept {
   size_t entries = 0;

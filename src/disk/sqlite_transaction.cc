@@ -283,12 +283,18 @@ bool SqliteTransaction::erase(const Key &key, uint64_t version) {
 }
 
 bool SqliteTransaction::erase_if_expired(const Key &key, double now, double ttl) {
-  TouchLog::Pending pending = store_.touches_.find(key);
   std::optional<Row> row = find(key);
-  if (!row || !(now - TouchLog::apply(pending, row->version, row->timestamp) > ttl)) return false;
+  if (!row || !(now - last_access(*row) > ttl)) return false;
   changed_.push_back(key.hash);
   erase_row(*row, key.text);
   return true;
+}
+
+// With what is not written yet.
+double SqliteTransaction::last_access(const Row &row) const {
+  double timestamp = row.timestamp;
+  store_.touches_.apply(row.id, row.version, &timestamp);
+  return timestamp;
 }
 
 std::optional<Removed> SqliteTransaction::evict_oldest() {
@@ -338,14 +344,13 @@ std::optional<SqliteTransaction::Victim> SqliteTransaction::find_oldest() {
     if (row.id == 0) {
       throw Error(Status::kCorrupt, "db_path " + store_.options_.path + ": the order of eviction names an absent item");
     }
-    Key key(victim.key);
-    double timestamp = TouchLog::apply(store_.touches_.find(key), row.version, row.timestamp);
+    double timestamp = last_access(row);
     if (timestamp > row.recorded) {
       if (row.timestamp > row.recorded && !moved_on.insert(row.id).second) fail_for_endless_order();
       record(row, victim.key, timestamp);
       continue;
     }
-    victim.hash = key.hash;
+    victim.hash = Key(victim.key).hash;
     victim.version = row.version;
     return Victim{row, std::move(victim)};
   }
@@ -416,27 +421,36 @@ uint64_t SqliteTransaction::repair(CheckReport *report) {
 }
 
 size_t SqliteTransaction::write_touches(size_t most) {
-  for (const TouchLog::Pending &pending : store_.touches_.take(most)) {
-    const Item &item = *pending.item;
-    double timestamp = item.timestamp.load();
-    if (pending.backward) {
-      Key key = item.as_key();
-      std::optional<Row> row = find(key);
-      if (!row || row->id != item.id() || row->version != item.version()) continue;
-      writer_.set_back.bind(1, row->id).bind(2, timestamp).run();
-      if (timestamp < row->recorded) {
-        record(*row, key.text, timestamp);
-      } else {
-        writer_.set_usage.bind(1, row->id).bind(2, row->version).bind(3, timestamp).bind(4, row->recorded).run();
-      }
+  for (const TouchLog::Touch &touch : store_.touches_.take(most)) {
+    if (touch.backward) {
+      set_back(touch);
       continue;
     }
-    writer_.touch.bind(1, item.id()).bind(2, item.version()).bind(3, timestamp).run();
+    writer_.touch.bind(1, touch.id).bind(2, touch.version).bind(3, touch.timestamp).run();
     if (sqlite3_changes(store_.connection_->handle()) == 0) {
-      writer_.first_touch.bind(1, item.id()).bind(2, item.version()).bind(3, timestamp).run();
+      writer_.first_touch.bind(1, touch.id).bind(2, touch.version).bind(3, touch.timestamp).run();
     }
   }
   return store_.touches_.size();
+}
+
+void SqliteTransaction::set_back(const TouchLog::Touch &touch) {
+  Row row;
+  std::string key;
+  {
+    Use find(writer_.find_by_id);
+    find->bind(1, touch.id);
+    if (!find->step()) return;
+    row = row_of(writer_.find_by_id);
+    if (row.version != touch.version) return;
+    key = find->bytes(kKey);
+  }
+  writer_.set_back.bind(1, row.id).bind(2, touch.timestamp).run();
+  if (touch.timestamp < row.recorded) {
+    record(row, key, touch.timestamp);
+  } else {
+    writer_.set_usage.bind(1, row.id).bind(2, row.version).bind(3, touch.timestamp).bind(4, row.recorded).run();
+  }
 }
 
 size_t SqliteTransaction::tidy(size_t candidates, bool doubting) {

@@ -64,6 +64,8 @@ class SqliteTransaction final : public Transaction {
 
   static Row row_of(const Statement &statement);
   std::optional<Row> find(const Key &key);
+  double last_access(const Row &row) const;
+  void set_back(const TouchLog::Touch &touch);
   static void subtract(Totals *totals, const Row &row);
   [[noreturn]] void fail_for_endless_order() const;
   void erase_row(const Row &row, std::string_view key, bool is_first = false);

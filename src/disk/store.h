@@ -43,6 +43,11 @@ struct Lookup {
   Item::Fields fields;
   // Present, but not committed yet: the one item that memory may hold of this state.
   ItemRef uncommitted;
+
+  void set_timestamp(double time) {
+    timestamp = fields.timestamp = time;
+    if (item) item->timestamp.store(time);
+  }
 };
 
 enum class Want {

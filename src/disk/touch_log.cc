@@ -7,77 +7,77 @@
 namespace dbc {
 namespace {
 
-// The bytes of a value, apart from the rest, are what a pending timestamp has no use for.
-ItemRef without_value(Item &item) {
-  Item::Fields fields;
-  fields.version = item.version();
-  fields.id = item.id();
-  fields.size = item.size();
-  fields.text = item.text();
-  ItemRef copy = Item::create(item.as_key(), fields, 0);
-  copy->timestamp.store(item.timestamp.load());
-  return copy;
-}
+// Forward, the later of the two counts: another process may have touched the item too.
+void move(double time, bool backward, double *timestamp) { *timestamp = backward ? time : std::max(time, *timestamp); }
 
 }  // namespace
 
 size_t TouchLog::add(Item &item, bool backward) {
-  // An item outside memory gets no later touches of its own: a copy is as good and lets its bytes go.
-  ItemRef entry = item.resident.load() || item.value().empty() ? ItemRef::share(&item) : without_value(item);
+  ItemRef displaced;  // let go of after the mutex
   std::lock_guard lock(mutex_);
-  auto [at, fresh] = pending_.try_emplace(entry->as_key());
-  if (!fresh) {
-    if (at->second.item->version() > item.version()) return 0;
-    if (at->second.item.get() != entry.get()) {
-      // The map's key must point into the entry that stays.
-      bool was_backward = at->second.backward;
-      auto node = pending_.extract(at);
-      node.key() = entry->as_key();
-      node.mapped().item->touched.store(false);
-      node.mapped().item = entry;
-      node.mapped().backward = was_backward;
-      at = pending_.insert(std::move(node)).position;
-    }
-  } else {
-    at->second.item = entry;
+  auto [at, fresh] = pending_.try_emplace(item.id());
+  Entry &entry = at->second;
+  if (!fresh && entry.version > item.version()) return 0;
+  // left_memory() comes after it has left, and takes this mutex.
+  Item *in_memory = item.resident.load() ? &item : nullptr;
+  if (entry.item.get() != in_memory) {
+    if (entry.item) entry.item->touched.store(false);
+    displaced = std::exchange(entry.item, ItemRef::share(in_memory));
   }
-  // A way back that is being written is not in the file yet, where a later time must not win over this one.
-  auto writing = writing_.find(at->first);
-  backward = backward || (writing != writing_.end() && writing->second.backward);
-  if (backward && !at->second.backward) {
-    at->second.backward = true;
+  entry.version = item.version();
+  if (in_memory) {
+    item.touched.store(true);
+  } else {
+    entry.timestamp = item.timestamp.load();
+  }
+  if (!backward && !writing_.empty()) {
+    // A way back that is being written is not in the file yet, where a later time must not win over this one.
+    auto writing = writing_.find(item.id());
+    backward = writing != writing_.end() && writing->second.backward;
+  }
+  if (backward && !entry.backward) {
+    entry.backward = true;
     ++backward_;
   }
-  entry->touched.store(true);
   return fresh ? pending_.size() : 0;
 }
 
-void TouchLog::forget_value(Item &item) {
-  if (item.value().empty() || !item.touched.load()) return;
-  ItemRef copy = without_value(item);
+void TouchLog::left_memory(Item &item) noexcept {
+  if (!item.touched.load()) return;
+  ItemRef left;  // let go of after the mutex
   std::lock_guard lock(mutex_);
-  auto at = pending_.find(item.as_key());
+  auto at = pending_.find(item.id());
   if (at == pending_.end() || at->second.item.get() != &item) return;
-  // A hit that found the item just before it left memory may still have stored its time after the copy was made.
-  copy->timestamp.store(item.timestamp.load());
-  copy->touched.store(true);
-  auto node = pending_.extract(at);
-  node.key() = copy->as_key();
-  node.mapped().item = std::move(copy);
-  pending_.insert(std::move(node));
+  item.touched.store(false);
+  at->second.timestamp = item.timestamp.load();
+  left = std::move(at->second.item);
 }
 
-TouchLog::Pending TouchLog::find(const Key &key) const {
-  std::lock_guard lock(mutex_);
-  return find_unwritten(key);
+const TouchLog::Entry *TouchLog::find_unwritten(int64_t id, uint64_t version) const {
+  for (const Map *map : {&pending_, &writing_}) {
+    if (map->empty()) continue;
+    auto at = map->find(id);
+    if (at != map->end() && at->second.version == version) return &at->second;
+  }
+  return nullptr;
 }
 
-TouchLog::Pending TouchLog::find_for_snapshot(const Key &key) const {
+bool TouchLog::apply(int64_t id, uint64_t version, double *timestamp) const {
   std::lock_guard lock(mutex_);
-  Pending pending = find_unwritten(key);
-  if (pending.item) return pending;
-  auto at = written_.find(key);
-  return at == written_.end() ? Pending{} : at->second;
+  const Entry *entry = find_unwritten(id, version);
+  if (entry) move(entry->time(), entry->backward, timestamp);
+  return entry;
+}
+
+void TouchLog::apply_in_snapshot(int64_t id, uint64_t version, double *timestamp) const {
+  std::lock_guard lock(mutex_);
+  const Entry *entry = find_unwritten(id, version);
+  if (!entry) {
+    auto at = written_.find(id);
+    if (at == written_.end() || at->second.version != version) return;
+    entry = &at->second;
+  }
+  move(entry->time(), entry->backward, timestamp);
 }
 
 void TouchLog::pin() {
@@ -86,21 +86,9 @@ void TouchLog::pin() {
 }
 
 void TouchLog::unpin() {
+  Map moot;
   std::lock_guard lock(mutex_);
-  if (--pins_ == 0) written_.clear();
-}
-
-TouchLog::Pending TouchLog::find_unwritten(const Key &key) const {
-  if (auto at = pending_.find(key); at != pending_.end()) return at->second;
-  if (auto at = writing_.find(key); at != writing_.end()) return at->second;
-  return {};
-}
-
-double TouchLog::apply(const Pending &pending, uint64_t version, double timestamp) {
-  if (!pending.item || pending.item->version() != version) return timestamp;
-  double moved = pending.item->timestamp.load();
-  // Forward, the later of the two counts: another process may have touched the item too.
-  return pending.backward ? moved : std::max(moved, timestamp);
+  if (--pins_ == 0) moot.swap(written_);
 }
 
 size_t TouchLog::size() const {
@@ -118,46 +106,65 @@ bool TouchLog::any_backward() const {
   return backward_ > 0;
 }
 
-std::vector<TouchLog::Pending> TouchLog::take(size_t most) {
-  std::vector<Pending> batch;
+std::vector<TouchLog::Touch> TouchLog::take(size_t most) {
+  std::vector<Touch> batch;
+  auto add_to_batch = [&](int64_t id, const Entry &entry) { batch.push_back({id, entry.version, 0, entry.backward}); };
+  bool whole;
   {
     std::lock_guard lock(mutex_);
     // What may fail comes first: afterwards no touch can get lost.
     size_t count = std::min(most, pending_.size());
     batch.reserve(count);
-    writing_.reserve(writing_.size() + count);
-    while (batch.size() < count) {
-      auto node = pending_.extract(pending_.begin());
-      if (node.mapped().backward) --backward_;
-      batch.push_back(node.mapped());
-      node.mapped().item->touched.store(false);
-      // What was taken earlier in the same transaction is older. (If it was a way back, add() has marked this one.)
-      writing_.erase(node.key());
-      writing_.insert(std::move(node));
+    whole = count == pending_.size() && writing_.empty();
+    if (whole) {
+      pending_.swap(writing_);
+      backward_ = 0;
+    } else {
+      writing_.reserve(writing_.size() + count);
+      while (batch.size() < count) {
+        auto node = pending_.extract(pending_.begin());
+        add_to_batch(node.key(), node.mapped());
+        if (node.mapped().backward) --backward_;
+        // What was taken earlier in the same transaction is older. (If it was a way back, add() has marked this one.)
+        writing_.erase(node.key());
+        writing_.insert(std::move(node));
+      }
     }
   }
-  std::sort(batch.begin(), batch.end(), [](const Pending &a, const Pending &b) { return a.item->id() < b.item->id(); });
+  if (whole) {
+    for (const auto &[id, entry] : writing_) add_to_batch(id, entry);
+  }
+  for (Touch &touch : batch) {
+    const Entry &entry = writing_.find(touch.id)->second;
+    if (entry.item) entry.item->touched.store(false);
+    touch.timestamp = entry.time();
+  }
+  std::sort(batch.begin(), batch.end(), [](const Touch &a, const Touch &b) { return a.id < b.id; });
   return batch;
 }
 
 void TouchLog::done(bool written) noexcept {
+  Map moot, emptied;  // let go of after the mutex
   std::lock_guard lock(mutex_);
-  // Every transaction ends here, and to clear a table takes as long as it was ever large.
   if (writing_.empty()) return;
   try {
     if (written && pins_ > 0) {
       written_.reserve(written_.size() + writing_.size());
-      for (auto &[key, pending] : writing_) written_.erase(key);
+      for (auto &[id, entry] : writing_) written_.erase(id);
       written_.merge(writing_);
     }
     if (!written) {
       pending_.reserve(pending_.size() + writing_.size());
-      for (auto &[key, pending] : writing_) {
-        auto later = pending_.find(key);
+      for (auto &[id, entry] : writing_) {
+        auto later = pending_.find(id);
         if (later == pending_.end()) {
-          pending.item->touched.store(true);
-          if (pending.backward) ++backward_;
-        } else if (pending.backward && !later->second.backward) {
+          if (entry.item && !entry.item->resident.load()) {
+            entry.timestamp = entry.item->timestamp.load();
+            entry.item = {};
+          }
+          if (entry.item) entry.item->touched.store(true);
+          if (entry.backward) ++backward_;
+        } else if (entry.backward && !later->second.backward) {
           // The entry that came meanwhile is the later one, but the way back has still to be written.
           later->second.backward = true;
           ++backward_;
@@ -167,16 +174,18 @@ void TouchLog::done(bool written) noexcept {
     }
   } catch (const std::bad_alloc &) {
   }
-  // New tables in place of large ones: those would be kept, and clearing one takes as long as it was ever large.
-  Map().swap(writing_);
-  if (pending_.empty()) Map().swap(pending_);
+  if (written) written_batches_.fetch_add(1);
+  moot.swap(writing_);
+  if (pending_.empty()) emptied.swap(pending_);  // its table may be large
 }
 
 void TouchLog::clear() noexcept {
   std::lock_guard lock(mutex_);
-  for (auto &[key, pending] : pending_) pending.item->touched.store(false);
-  pending_.clear();
-  writing_.clear();
+  for (auto &[id, entry] : pending_) {
+    if (entry.item) entry.item->touched.store(false);
+  }
+  Map().swap(pending_);
+  Map().swap(writing_);
   backward_ = 0;
 }
 

@@ -1,13 +1,14 @@
-// TouchLog: the timestamps that have moved in memory and not yet on disk, at most one per key.
+// TouchLog: the timestamps that have moved in memory and not yet on disk, at most one per row.
 //
-// While an item is in the log its mark `touched` is set, so that a hit on a hot item costs one look at the mark. The
-// timestamp is read from the item when it is written, not when it was logged. A hit stores the timestamp first and
-// looks at the mark then; take() clears the mark first and its caller reads the timestamp then: no touch falls between.
+// While an item in memory is in the log its mark `touched` is set, so that a hit on a hot item costs one look at the
+// mark. Its timestamp is read when it is taken to be written, not when it was logged. A hit stores the timestamp first
+// and looks at the mark then; who clears the mark reads the timestamp afterwards: no touch falls between. Of an item
+// that is not in memory the log keeps the timestamp alone.
 //
-// An item that is not in memory any more is replaced here by a copy without bytes: the log keeps no values alive.
 // Thread safety: all functions from any thread; one mutex, a leaf.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
@@ -20,25 +21,29 @@ namespace dbc {
 
 class TouchLog {
  public:
-  struct Pending {
-    ItemRef item;
+  struct Touch {
+    int64_t id = 0;
+    uint64_t version = 0;
+    double timestamp = 0;
     bool backward = false;  // moved to an earlier time at least once since it was last taken
   };
 
-  // Enters an item whose timestamp has just moved. Returns how many entries there are now, 0 if it was there already.
+  // Enters an item with a row, whose timestamp has just moved. Returns how many entries there are now, 0 if it was there
+  // already.
   size_t add(Item &item, bool backward);
-  // The item left memory: lets go of its bytes.
-  void forget_value(Item &item);
+  // The item left memory: lets go of it.
+  void left_memory(Item &item) noexcept;
 
-  // Applies what is pending for a key's state `version` to the timestamp that was read from disk. The order matters:
-  // first find(), then the read, then apply(), else a write between the two goes unseen.
-  Pending find(const Key &key) const;
+  // Applies what is pending for a row's state `version` to the timestamp that was read from disk. False: nothing is. Then
+  // the timestamp is right only if written() has been the same since before the read began, else a batch may have been
+  // written in between. Under the writer lock none is.
+  bool apply(int64_t id, uint64_t version, double *timestamp) const;
+  uint64_t written() const { return written_batches_.load(); }
   // The same for a read in a snapshot, which may have begun before a batch was written: between pin(), before the
-  // snapshot begins, and unpin(), what has been written since is found too.
-  Pending find_for_snapshot(const Key &key) const;
+  // snapshot begins, and unpin(), what has been written since is applied too.
+  void apply_in_snapshot(int64_t id, uint64_t version, double *timestamp) const;
   void pin();
   void unpin();
-  static double apply(const Pending &pending, uint64_t version, double timestamp);
 
   size_t size() const;
   // With what is taken and not done.
@@ -47,34 +52,36 @@ class TouchLog {
   // candidate younger, which is looked at when it comes up.
   bool any_backward() const;
 
-  // Moves up to `most` entries out, to be written, ordered by row; find() still sees them until done(). Under the
-  // writer lock.
-  std::vector<Pending> take(size_t most);
-  // All that was taken has been written, or (`written` false) is pending again.
+  // Moves up to `most` entries out, to be written, ordered by row; apply() still sees them until done(). Under the writer
+  // lock.
+  std::vector<Touch> take(size_t most);
+  // All that was taken has been written, or (`written` false) is pending again. Under the writer lock.
   // When memory is too short to remember, touches are lost.
   void done(bool written) noexcept;
 
-  // Everything is moot: the store was cleared.
+  // Everything is moot: the store was cleared. Under the writer lock.
   void clear() noexcept;
 
  private:
-  struct KeyHash {
-    size_t operator()(const Key &key) const { return key.hash; }
-  };
-  struct KeyEqual {
-    bool operator()(const Key &a, const Key &b) const { return a.hash == b.hash && a.text == b.text; }
-  };
-  // The keys point into the items that the entries own.
-  using Map = std::unordered_map<Key, Pending, KeyHash, KeyEqual>;
+  struct Entry {
+    uint64_t version = 0;
+    ItemRef item;          // while it is in memory
+    double timestamp = 0;  // where there is no item
+    bool backward = false;
 
-  Pending find_unwritten(const Key &key) const;  // requires mutex_
+    double time() const { return item ? item->timestamp.load() : timestamp; }
+  };
+  using Map = std::unordered_map<int64_t, Entry>;  // by row
+
+  const Entry *find_unwritten(int64_t id, uint64_t version) const;  // requires mutex_
 
   mutable std::mutex mutex_;
   Map pending_;
-  Map writing_;
+  Map writing_;  // changed under the writer lock only
   Map written_;  // since the first of the present pins
   size_t pins_ = 0;
   size_t backward_ = 0;  // entries of pending_ that moved backward
+  std::atomic<uint64_t> written_batches_{0};
 };
 
 }  // namespace dbc

@@ -28,6 +28,8 @@ struct Writer {
         last_saved_version(c, "SELECT max(last_version) FROM schema_version"),
         find(c, "SELECT item.id, item.version, item.schema_id, item.size, " DBC_LAST_ACCESS ", " DBC_RECORDED
                 " FROM item LEFT JOIN usage ON usage.id = item.id WHERE item.key = ?1"),
+        find_by_id(c, "SELECT item.id, item.version, item.schema_id, item.size, " DBC_LAST_ACCESS ", " DBC_RECORDED
+                      ", item.key FROM item LEFT JOIN usage ON usage.id = item.id WHERE item.id = ?1"),
         insert_item(c,
                     "INSERT INTO item(key, timestamp, recorded, version, schema_id, size, checksum, encoding, data) "
                     "VALUES(?1, ?2, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"),
@@ -95,7 +97,7 @@ struct Writer {
   Statement begin, commit, roll_back;
   Statement totals, save_totals, totals_are_stale, set_totals_are_stale;
   Statement count_undone, count_checkpoint, count_again, version_of, last_saved_version;
-  Statement find, insert_item, insert_order, insert_order_of, update_item, replace_item;
+  Statement find, find_by_id, insert_item, insert_order, insert_order_of, update_item, replace_item;
   Statement erase_item, erase_usage, erase_order, erase_order_before, erase_order_through;
   Statement oldest, first_with_item, enter_missing, move_order, set_usage, set_back, touch, first_touch, misplaced,
       expired;

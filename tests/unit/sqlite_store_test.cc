@@ -362,6 +362,26 @@ TEST_P(SqliteStoreTest, ASnapshotSeesTouchesThatWerePendingWhenItBegan) {
   close(*store);
 }
 
+// A read that began before a batch of touches was written must not come back with the time of before.
+TEST_P(SqliteStoreTest, NoReadFallsBehindATouchThatIsBeingWritten) {
+  auto store = open();
+  put(*store, "a", 1);
+  std::atomic<bool> over{false};
+  std::thread writer([&] {
+    while (!over) store->flush();
+  });
+  auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(500);
+  for (double time = 2; std::chrono::steady_clock::now() < end; ++time) {
+    touch(*store, "a", time);
+    EXPECT_EQ(read(*store, "a").timestamp, time);
+    std::unique_ptr<Snapshot> snapshot = store->snapshot();
+    EXPECT_EQ(snapshot->read(Key("a"), Want::kNothing, 0).timestamp, time);
+    if (HasFailure()) break;
+  }
+  over = true;
+  writer.join();
+}
+
 TEST_P(SqliteFileTest, ASnapshotIsOfOneMoment) {
   auto store = open();
   put(*store, "a", 1, "old");
