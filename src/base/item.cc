@@ -1,16 +1,17 @@
 #include "base/item.h"
 
 #include <cassert>
-#include <cstdlib>
 #include <cstring>
 #include <new>
+
+#include "base/large_blocks.h"
 
 namespace dbc {
 
 static_assert(sizeof(Item) <= 64, "the header is paid once per resident item");
 
 Ref<Item> Item::create(const Key &key, const Fields &fields, size_t stored_bytes) {
-  void *memory = std::malloc(sizeof(Item) + stored_bytes + key.text.size());
+  void *memory = allocate_block(sizeof(Item) + stored_bytes + key.text.size());
   if (!memory) throw std::bad_alloc();
   return Ref<Item>::adopt(new (memory) Item(key, fields, stored_bytes));
 }
@@ -31,8 +32,9 @@ Item::Item(const Key &key, const Fields &fields, size_t stored_bytes)
 }
 
 void Item::destroy() {
+  const size_t bytes = sizeof(Item) + stored_bytes() + key_size_;
   this->~Item();
-  std::free(this);
+  free_block(this, bytes);
 }
 
 }  // namespace dbc
