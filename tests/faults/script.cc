@@ -287,15 +287,7 @@ void Script::open(Side &side, const std::string &name, const std::string &schema
   model::Settings s = settings();
   s.schema = schema;
   file_ = name;
-  dbc_options *options = dbc_options_new();
-  dbc_options_set_u64(options, DBC_MAX_MEMORY_ITEMS, s.max_memory_items);
-  dbc_options_set_u64(options, DBC_MAX_MEMORY_SIZE_BYTES, s.max_memory_size_bytes);
-  dbc_options_set_u64(options, DBC_MAX_DISK_ITEMS, s.max_disk_items);
-  dbc_options_set_u64(options, DBC_MAX_DISK_SIZE_BYTES, s.max_disk_size_bytes);
-  dbc_options_set_u64(options, DBC_MAX_ITEM_SIZE_BYTES, s.max_item_size_bytes);
-  dbc_options_set_double(options, DBC_MEMORY_TTL_SECONDS, s.memory_ttl_seconds);
-  dbc_options_set_double(options, DBC_DISK_TTL_SECONDS, s.disk_ttl_seconds);
-  dbc_options_set_double(options, DBC_TOUCH_DELAY_SECONDS, s.touch_delay_seconds);
+  dbc_options *options = model::options_of(s);
   dbc_options_set_double(options, DBC_BUSY_TIMEOUT_SECONDS, 0.002);
   dbc_options_set_u64(options, DBC_DURABILITY, plan_.durability);
   dbc_options_set_u64(options, DBC_COMPRESSION, plan_.compression);

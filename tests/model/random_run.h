@@ -104,7 +104,8 @@ inline void sort_by_age(std::vector<Row> *rows) {
   });
 }
 
-inline dbc_cache *open_cache(const std::string &path, const Settings &settings) {
+// To be freed by the caller.
+inline dbc_options *options_of(const Settings &settings) {
   dbc_options *options = dbc_options_new();
   dbc_options_set_u64(options, DBC_MAX_MEMORY_ITEMS, settings.max_memory_items);
   dbc_options_set_u64(options, DBC_MAX_MEMORY_SIZE_BYTES, settings.max_memory_size_bytes);
@@ -120,6 +121,11 @@ inline dbc_cache *open_cache(const std::string &path, const Settings &settings) 
   dbc_options_set_u64(options, DBC_COMPRESSION, settings.compression ? DBC_COMPRESSION_ZSTD : DBC_COMPRESSION_NONE);
 #endif
   dbc_options_set_double(options, DBC_TOUCH_DELAY_SECONDS, settings.touch_delay_seconds);
+  return options;
+}
+
+inline dbc_cache *open_cache(const std::string &path, const Settings &settings) {
+  dbc_options *options = options_of(settings);
   dbc_cache *cache = nullptr;
   dbc_status status = dbc_open(path.c_str(), settings.schema.c_str(), options, &cache);
   dbc_options_free(options);
