@@ -32,8 +32,8 @@ static inline void check_fail(const char *file, int line, const char *expression
 }
 static inline void check_text(const char *actual, const char *expected, const char *file, int line, const char *name) {
   char is[2000], wanted[2000];
-  snprintf(is, sizeof is, " is \"%s\"", actual ? actual : "(NULL)");
-  snprintf(wanted, sizeof wanted, ", not \"%s\"", expected);
+  snprintf(is, sizeof is, " is \"%.1900s\"", actual ? actual : "(NULL)");
+  snprintf(wanted, sizeof wanted, ", not \"%.1900s\"", expected);
   if (!actual || strcmp(actual, expected) != 0) check_fail(file, line, name, is, wanted);
 }
 

@@ -390,7 +390,7 @@ std::string failure_of(const Json &test, const Json &everywhere) {
 int main(int count, char **arguments) {
   std::vector<std::string> parts;
   Json everywhere = Json::object();
-  for (const std::string argument : std::vector<std::string>(arguments + 1, arguments + count)) {
+  for (const std::string &argument : std::vector<std::string>(arguments + 1, arguments + count)) {
     size_t equals = argument.find('=');
     if (equals == std::string::npos) {
       parts.push_back(argument);
