@@ -1,24 +1,34 @@
 #include "base/large_blocks.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <array>
 #include <atomic>
 #include <bit>
-#include <cstdint>
 #include <cstdlib>
+#include <new>
 #include <utility>
 
 namespace dbc {
 namespace {
 
 // Smaller ones malloc keeps itself.
-constexpr size_t kLarge = 64 * 1024;
+constexpr size_t kLarge = 256 * 1024;
 constexpr size_t kMostKeptBytes = 16 * 1024 * 1024;
 constexpr size_t kMostKept = 16;
 
-// Sizes that differ by little share their blocks. The most that this adds, an eighth, is at the end, and costs no memory
-// as long as nobody writes there.
+// Large blocks are maps of their own: among those of malloc, what is kept would hold on to what was freed below it.
+// When the kernel gives no more maps (it has a limit of their number), malloc may still have room; so each block says
+// of what kind it is.
+struct alignas(16) Header {
+  bool mapped;
+};
+
+// Sizes that differ by little share their blocks. The most that this adds, an eighth, is at the end, and costs no
+// memory as long as nobody writes there.
 size_t rounded(size_t bytes) {
+  bytes += sizeof(Header);
   const size_t step = std::bit_floor(bytes) / 8;
   return (bytes + step - 1) / step * step;
 }
@@ -26,10 +36,10 @@ size_t rounded(size_t bytes) {
 class KeptBlocks {
  public:
   constexpr KeptBlocks() = default;
-  // What is freed later goes to malloc, since the flag stays set.
+  // What is freed later is not kept, since the flag stays set.
   ~KeptBlocks() {
     if (in_use_.test_and_set(std::memory_order_acquire)) return;
-    for (Block &block : blocks_) std::free(block.memory);
+    for (Block &block : blocks_) unmap(std::exchange(block, {}));
   }
 
   // Null when none of that size is kept.
@@ -44,22 +54,26 @@ class KeptBlocks {
     return found;
   }
 
-  // False when it cannot be kept. In its place, others may have to be freed.
-  bool keep(void *memory, size_t bytes, std::array<void *, kMostKept> *displaced) noexcept {
-    if (bytes > kMostKeptBytes || in_use_.test_and_set(std::memory_order_acquire)) return false;
-    size_t count = 0;
+  void keep_or_unmap(void *memory, size_t bytes) noexcept {
+    if (bytes > kMostKeptBytes || in_use_.test_and_set(std::memory_order_acquire)) return unmap({memory, bytes});
     Block *place = find(0);
     // In turn, so that no size that is not asked for any more stays for ever.
     for (; !place || kept_bytes_ + bytes > kMostKeptBytes; next_ = (next_ + 1) % kMostKept) {
       if (!blocks_[next_].memory) continue;
       place = &blocks_[next_];
       kept_bytes_ -= place->bytes;
-      (*displaced)[count++] = std::exchange(*place, {}).memory;
+      unmap(std::exchange(*place, {}));
     }
     *place = {memory, bytes};
     kept_bytes_ += bytes;
     in_use_.clear(std::memory_order_release);
-    return true;
+  }
+
+  void unmap_all() noexcept {
+    if (in_use_.test_and_set(std::memory_order_acquire)) return;
+    for (Block &block : blocks_) unmap(std::exchange(block, {}));
+    kept_bytes_ = 0;
+    in_use_.clear(std::memory_order_release);
   }
 
  private:
@@ -72,6 +86,9 @@ class KeptBlocks {
     auto at = std::find_if(blocks_.begin(), blocks_.end(), [&](const Block &block) { return block.bytes == bytes; });
     return at == blocks_.end() ? nullptr : &*at;
   }
+  static void unmap(Block block) {
+    if (block.memory) munmap(block.memory, block.bytes);
+  }
 
   std::atomic_flag in_use_;
   std::array<Block, kMostKept> blocks_;
@@ -80,6 +97,11 @@ class KeptBlocks {
 };
 
 constinit KeptBlocks kept;
+
+void *map(size_t bytes) {
+  void *memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  return memory == MAP_FAILED ? nullptr : memory;
+}
 
 // A sanitizer shall see every use of what was freed.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -93,14 +115,22 @@ constexpr bool kKeeping = true;
 void *allocate_block(size_t bytes) noexcept {
   if (!kKeeping || bytes < kLarge) return std::malloc(bytes);
   const size_t size = rounded(bytes);
-  void *block = kept.take(size);
-  return block ? block : std::malloc(size);
+  void *memory = kept.take(size);
+  if (!memory) memory = map(size);
+  if (!memory) {
+    kept.unmap_all();
+    memory = map(size);
+  }
+  const bool mapped = memory != nullptr;
+  if (!mapped) memory = std::malloc(size);
+  return memory ? new (memory) Header{mapped} + 1 : nullptr;
 }
 
 void free_block(void *block, size_t bytes) noexcept {
-  std::array<void *, kMostKept> displaced{};
-  if (!kKeeping || bytes < kLarge || !kept.keep(block, rounded(bytes), &displaced)) return std::free(block);
-  for (void *other : displaced) std::free(other);
+  if (!kKeeping || bytes < kLarge) return std::free(block);
+  auto *header = static_cast<Header *>(block) - 1;
+  if (header->mapped) return kept.keep_or_unmap(header, rounded(bytes));
+  std::free(header);
 }
 
 }  // namespace dbc

@@ -61,6 +61,7 @@ Connection::~Connection() {
 
 void Connection::execute(const char *sql) {
   int result = sqlite3_exec(handle_, sql, nullptr, nullptr, nullptr);
+  if (result == SQLITE_ERROR) fail_for_tables();
   if (result != SQLITE_OK) fail(result, sql);
 }
 
@@ -90,12 +91,12 @@ void Connection::fail(int result, std::string_view doing) const {
   throw Error(status, message);
 }
 
+// The SQL is right: it is the tables, or what the header says of them, that are not those of the format.
+void Connection::fail_for_tables() const { throw Error(Status::kCorrupt, name_ + ": " + sqlite3_errmsg(handle_)); }
+
 Statement::Statement(const Connection &connection, const char *sql) : connection_(connection) {
   int result = sqlite3_prepare_v3(connection.handle(), sql, -1, SQLITE_PREPARE_PERSISTENT, &handle_, nullptr);
-  if (result == SQLITE_ERROR) {
-    // The SQL is right: it is the tables that are not those of the format.
-    throw Error(Status::kCorrupt, connection.name() + ": " + sqlite3_errmsg(connection.handle()));
-  }
+  if (result == SQLITE_ERROR) connection.fail_for_tables();
   if (result != SQLITE_OK) connection.fail(result, sql);
 }
 

@@ -27,6 +27,7 @@ class Connection {
   void sync() const;
   // Throws the Error that belongs to SQLite's code `result`; `doing` says what failed.
   [[noreturn]] void fail(int result, std::string_view doing) const;
+  [[noreturn]] void fail_for_tables() const;
 
  private:
   sqlite3 *handle_ = nullptr;

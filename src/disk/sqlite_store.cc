@@ -157,6 +157,7 @@ void SqliteStore::open_database(LogScope &log) {
     } catch (const Error &error) {
       if (error.status() != Status::kCorrupt) throw;
       writer_.reset();
+      wal_index_ = {};
       connection_.reset();
       kind = FileKind::kDamaged;
     }
@@ -213,6 +214,7 @@ void SqliteStore::open_or_create(FileKind kind) {
   }
   find_schema_id();
   writer_ = std::make_unique<Writer>(*connection_);
+  if (shared_) wal_index_.find(connection_->handle());
 }
 
 // The mode of the journal says by what means all who use the file see each other's changes: in WAL mode through the
@@ -404,6 +406,7 @@ void SqliteStore::close_connections() {
   data_version_connection_.reset();
   if (readers_) readers_->clear();
   writer_.reset();
+  wal_index_ = {};
   connection_.reset();
 }
 

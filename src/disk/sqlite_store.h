@@ -33,6 +33,7 @@
 #include "disk/reader_pool.h"
 #include "disk/store.h"
 #include "disk/touch_log.h"
+#include "disk/wal_index.h"
 #include "disk/writer.h"
 #include "share/shared_file.h"
 #include "share/writer_lock.h"
@@ -118,7 +119,8 @@ class SqliteStore final : public Store {
   void abandon();
   void take_down();
   bool is_at_its_path() const;
-  // Was the file moved aside? Then what is shared belongs to the fresh one. Under the writer lock it stays true or false.
+  // Was the file moved aside? Then what is shared belongs to the fresh one. Under the writer lock it stays true or
+  // false.
   bool replaced() const { return shared_ && shared_->incarnation() != incarnation_; }
   void remember_file();
   // May a damaged file be moved aside? Only where all can be told.
@@ -136,6 +138,8 @@ class SqliteStore final : public Store {
   int busy_timeout_milliseconds() const;
   std::unique_ptr<Connection> connect(bool writes) const;
   void lock_writer();
+  void mend_wal_index();
+  void mend_wal_index_under_lock();
   bool maintain();
   bool release_snapshots();
   void checkpoint_if_due();
@@ -169,6 +173,7 @@ class SqliteStore final : public Store {
 
   std::unique_ptr<Connection> connection_;  // the writer's; used under lock_
   std::unique_ptr<Writer> writer_;
+  WalIndex wal_index_;  // the writer's connection has it mapped
   std::unique_ptr<Connection> data_version_connection_;
   std::unique_ptr<DataVersion> data_version_;  // for a file without a shared one
   std::unique_ptr<Reader> memory_reader_;      // at ":memory:": on the writer's connection, under lock_

@@ -11,6 +11,7 @@ namespace dbc {
 
 SqliteStore::Lease::Lease(SqliteStore &store) : store_(store) {
   if (store_.in_memory()) store_.lock_writer();
+  store_.mend_wal_index();
   no_fork_.emplace();
   if (!store_.in_memory()) loan_.emplace(*store_.readers_);
 }
@@ -29,15 +30,25 @@ const Connection &SqliteStore::Lease::connection() const { return loan_ ? loan_-
 Lookup SqliteStore::read(const Key &key, Want want, uint64_t held_version, double recent_enough) {
   uint64_t generation = generations_->word(key.hash);
   Lease lease(*this);
-  while (true) {
-    uint64_t batches = touches_.written();
-    Lookup found = lease.latest()->read(key, want, held_version, recent_enough, schema_id_, generation);
-    if (found.version == 0) return found;
+  uint64_t batches = touches_.written();
+  Lookup found = lease.latest()->read(key, want, held_version, recent_enough, schema_id_, generation);
+  while (found.version != 0) {
     double timestamp = found.timestamp;
-    bool pending = touches_.apply(found.fields.id, found.version, &timestamp);
-    if (pending) found.set_timestamp(timestamp);
-    if (pending || touches_.written() == batches) return found;
+    touches_.apply(found.version, &timestamp);
+    if (touches_.written() == batches) {
+      if (timestamp != found.timestamp) found.set_timestamp(timestamp);
+      return found;
+    }
+    // A batch was written meanwhile. The time again, not the bytes: that could take as long as until the next batch.
+    batches = touches_.written();
+    Lookup head = lease.latest()->read(key, Want::kNothing, 0, Store::kExactly, schema_id_, generation);
+    if (head.version != found.version) {
+      found = lease.latest()->read(key, want, held_version, recent_enough, schema_id_, generation);
+    } else {
+      found.set_timestamp(head.timestamp);
+    }
   }
+  return found;
 }
 
 // Reads of one moment. What is read may be older than the present generation says: such items must not be kept.
@@ -50,7 +61,7 @@ class SqliteSnapshot final : public Snapshot {
     Lookup found = reader_.read(key, want, held_version, Store::kExactly, store_.schema_id_, generation);
     if (found.version == 0) return found;
     double timestamp = found.timestamp;
-    store_.touches_.apply_in_snapshot(found.fields.id, found.version, &timestamp);
+    store_.touches_.apply_in_snapshot(found.version, &timestamp);
     found.set_timestamp(timestamp);
     return found;
   }

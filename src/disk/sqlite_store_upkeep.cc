@@ -134,6 +134,7 @@ void SqliteStore::checkpoint_if_due() {
 // for. False: none is needed, since another process has just made one.
 bool SqliteStore::checkpoint_ahead() {
   std::optional<Turn> turn(std::in_place, *this);
+  mend_wal_index_under_lock();
   Lease lease(*this);
   ReadTransaction earlier(*lease.reader());
   lease.reader()->totals();  // with the first read it begins
@@ -155,8 +156,8 @@ bool SqliteStore::checkpoint_ahead() {
   try {
     lease.connection().sync();
   } catch (const Error &) {
-    // What the device did not take, the kernel has forgotten. As long as `earlier` lives, it all still is in the WAL, of
-    // which SQLite believes that it was copied.
+    // What the device did not take, the kernel has forgotten. As long as `earlier` lives, it all still is in the WAL,
+    // of which SQLite believes that it was copied.
     Turn again(*this);
     index.invalidate();
     throw;
@@ -229,6 +230,20 @@ void SqliteStore::checkpoint() {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   patience_milliseconds_ = 0;
+}
+
+// Before a read. What is not plausible without the lock may only be in the middle of a change.
+void SqliteStore::mend_wal_index() {
+  for (int look = 0; look < 100; ++look) {
+    if (!wal_index_.found() || wal_index_.plausible()) return;
+    std::this_thread::sleep_for(std::chrono::microseconds(10));
+  }
+  Turn turn(*this);
+  mend_wal_index_under_lock();
+}
+
+void SqliteStore::mend_wal_index_under_lock() {
+  if (wal_index_.found() && !wal_index_.plausible()) wal_index_.invalidate();
 }
 
 // In a NoFork, under the writer lock. SQLITE_BUSY: a reader needs the rest of the WAL.

@@ -28,6 +28,7 @@ SqliteTransaction::SqliteTransaction(SqliteStore &store)
                   "db_path " + store_.options_.path + " was damaged, and a fresh file has taken its place");
     }
     if (!sqlite3_get_autocommit(store_.connection_->handle())) writer_.roll_back.run();
+    store_.mend_wal_index_under_lock();
     begin();
     open_ = true;
     if (store_.data_version_ && store_.uses_wal()) store_.refuse_mixed_use();
@@ -293,7 +294,7 @@ bool SqliteTransaction::erase_if_expired(const Key &key, double now, double ttl)
 // With what is not written yet.
 double SqliteTransaction::last_access(const Row &row) const {
   double timestamp = row.timestamp;
-  store_.touches_.apply(row.id, row.version, &timestamp);
+  store_.touches_.apply(row.version, &timestamp);
   return timestamp;
 }
 

@@ -15,24 +15,30 @@ void move(double time, bool backward, double *timestamp) { *timestamp = backward
 size_t TouchLog::add(Item &item, bool backward) {
   ItemRef displaced;  // let go of after the mutex
   std::lock_guard lock(mutex_);
-  auto [at, fresh] = pending_.try_emplace(item.id());
+  auto [at, fresh] = pending_.try_emplace(item.version());
   Entry &entry = at->second;
-  if (!fresh && entry.version > item.version()) return 0;
-  // left_memory() comes after it has left, and takes this mutex.
-  Item *in_memory = item.resident.load() ? &item : nullptr;
+  entry.id = item.id();
+  Item *in_memory = nullptr;
+  if (item.resident.load()) {
+    item.touched.store(true);
+    // left_memory() looks at the mark after the item has left, so one of the two sees the other.
+    if (item.resident.load()) {
+      in_memory = &item;
+    } else {
+      item.touched.store(false);
+    }
+  }
+  double time = item.timestamp.load();
+  // This object may have come late: another one of the same state may have been touched since.
+  if (!fresh && !backward) time = std::max(time, entry.time());
   if (entry.item.get() != in_memory) {
     if (entry.item) entry.item->touched.store(false);
     displaced = std::exchange(entry.item, ItemRef::share(in_memory));
   }
-  entry.version = item.version();
-  if (in_memory) {
-    item.touched.store(true);
-  } else {
-    entry.timestamp = item.timestamp.load();
-  }
+  if (!in_memory) entry.timestamp = time;
   if (!backward && !writing_.empty()) {
     // A way back that is being written is not in the file yet, where a later time must not win over this one.
-    auto writing = writing_.find(item.id());
+    auto writing = writing_.find(item.version());
     backward = writing != writing_.end() && writing->second.backward;
   }
   if (backward && !entry.backward) {
@@ -46,38 +52,32 @@ void TouchLog::left_memory(Item &item) noexcept {
   if (!item.touched.load()) return;
   ItemRef left;  // let go of after the mutex
   std::lock_guard lock(mutex_);
-  auto at = pending_.find(item.id());
+  auto at = pending_.find(item.version());
   if (at == pending_.end() || at->second.item.get() != &item) return;
   item.touched.store(false);
   at->second.timestamp = item.timestamp.load();
   left = std::move(at->second.item);
 }
 
-const TouchLog::Entry *TouchLog::find_unwritten(int64_t id, uint64_t version) const {
+const TouchLog::Entry *TouchLog::find_unwritten(uint64_t version) const {
   for (const Map *map : {&pending_, &writing_}) {
     if (map->empty()) continue;
-    auto at = map->find(id);
-    if (at != map->end() && at->second.version == version) return &at->second;
+    auto at = map->find(version);
+    if (at != map->end()) return &at->second;
   }
   return nullptr;
 }
 
-bool TouchLog::apply(int64_t id, uint64_t version, double *timestamp) const {
+void TouchLog::apply(uint64_t version, double *timestamp) const {
   std::lock_guard lock(mutex_);
-  const Entry *entry = find_unwritten(id, version);
-  if (entry) move(entry->time(), entry->backward, timestamp);
-  return entry;
+  if (const Entry *entry = find_unwritten(version)) move(entry->time(), entry->backward, timestamp);
 }
 
-void TouchLog::apply_in_snapshot(int64_t id, uint64_t version, double *timestamp) const {
+// In turn: what is pending may be a way forward from a way back that was written since.
+void TouchLog::apply_in_snapshot(uint64_t version, double *timestamp) const {
   std::lock_guard lock(mutex_);
-  const Entry *entry = find_unwritten(id, version);
-  if (!entry) {
-    auto at = written_.find(id);
-    if (at == written_.end() || at->second.version != version) return;
-    entry = &at->second;
-  }
-  move(entry->time(), entry->backward, timestamp);
+  if (auto at = written_.find(version); at != written_.end()) move(at->second.time(), at->second.backward, timestamp);
+  if (const Entry *entry = find_unwritten(version)) move(entry->time(), entry->backward, timestamp);
 }
 
 void TouchLog::pin() {
@@ -108,7 +108,9 @@ bool TouchLog::any_backward() const {
 
 std::vector<TouchLog::Touch> TouchLog::take(size_t most) {
   std::vector<Touch> batch;
-  auto add_to_batch = [&](int64_t id, const Entry &entry) { batch.push_back({id, entry.version, 0, entry.backward}); };
+  auto add_to_batch = [&](uint64_t version, const Entry &entry) {
+    batch.push_back({entry.id, version, 0, entry.backward});
+  };
   bool whole;
   {
     std::lock_guard lock(mutex_);
@@ -132,25 +134,34 @@ std::vector<TouchLog::Touch> TouchLog::take(size_t most) {
     }
   }
   if (whole) {
-    for (const auto &[id, entry] : writing_) add_to_batch(id, entry);
+    for (const auto &[version, entry] : writing_) add_to_batch(version, entry);
   }
   for (Touch &touch : batch) {
-    const Entry &entry = writing_.find(touch.id)->second;
+    const Entry &entry = writing_.find(touch.version)->second;
     if (entry.item) entry.item->touched.store(false);
     touch.timestamp = entry.time();
   }
-  std::sort(batch.begin(), batch.end(), [](const Touch &a, const Touch &b) { return a.id < b.id; });
+  // Of one row the latest first: it makes those before it moot.
+  std::sort(batch.begin(), batch.end(),
+            [](const Touch &a, const Touch &b) { return a.id != b.id ? a.id < b.id : a.version > b.version; });
   return batch;
 }
 
 void TouchLog::done(bool written) noexcept {
-  Map moot, emptied;  // let go of after the mutex
+  std::vector<ItemRef> items;  // these, too, are let go of after the mutex
+  Map moot, emptied;
   std::lock_guard lock(mutex_);
   if (writing_.empty()) return;
   try {
     if (written && pins_ > 0) {
       written_.reserve(written_.size() + writing_.size());
-      for (auto &[id, entry] : writing_) written_.erase(id);
+      items.reserve(writing_.size());
+      for (auto &[version, entry] : writing_) {
+        // The time alone: a scan shall not keep alive what leaves memory meanwhile.
+        entry.timestamp = entry.time();
+        items.push_back(std::move(entry.item));
+        written_.erase(version);
+      }
       written_.merge(writing_);
     }
     if (!written) {

@@ -1,4 +1,5 @@
-// TouchLog: the timestamps that have moved in memory and not yet on disk, at most one per row.
+// TouchLog: the timestamps that have moved in memory and not yet on disk, at most one per state of an item. States go
+// by their version, which nothing else ever has; a row may come to hold another item.
 //
 // While an item in memory is in the log its mark `touched` is set, so that a hit on a hot item costs one look at the
 // mark. Its timestamp is read when it is taken to be written, not when it was logged. A hit stores the timestamp first
@@ -28,20 +29,20 @@ class TouchLog {
     bool backward = false;  // moved to an earlier time at least once since it was last taken
   };
 
-  // Enters an item with a row, whose timestamp has just moved. Returns how many entries there are now, 0 if it was there
-  // already.
+  // Enters an item with a row, whose timestamp has just moved. Returns how many entries there are now, 0 if it was
+  // there already.
   size_t add(Item &item, bool backward);
   // The item left memory: lets go of it.
   void left_memory(Item &item) noexcept;
 
-  // Applies what is pending for a row's state `version` to the timestamp that was read from disk. False: nothing is. Then
-  // the timestamp is right only if written() has been the same since before the read began, else a batch may have been
-  // written in between. Under the writer lock none is.
-  bool apply(int64_t id, uint64_t version, double *timestamp) const;
+  // Applies what is pending for a version to the timestamp that was read from disk. That is right only if written() has
+  // been the same since before the read began, else a batch may have been written in between. Under the writer lock
+  // none is.
+  void apply(uint64_t version, double *timestamp) const;
   uint64_t written() const { return written_batches_.load(); }
   // The same for a read in a snapshot, which may have begun before a batch was written: between pin(), before the
   // snapshot begins, and unpin(), what has been written since is applied too.
-  void apply_in_snapshot(int64_t id, uint64_t version, double *timestamp) const;
+  void apply_in_snapshot(uint64_t version, double *timestamp) const;
   void pin();
   void unpin();
 
@@ -52,8 +53,8 @@ class TouchLog {
   // candidate younger, which is looked at when it comes up.
   bool any_backward() const;
 
-  // Moves up to `most` entries out, to be written, ordered by row; apply() still sees them until done(). Under the writer
-  // lock.
+  // Moves up to `most` entries out, to be written, ordered by row; apply() still sees them until done(). Under the
+  // writer lock.
   std::vector<Touch> take(size_t most);
   // All that was taken has been written, or (`written` false) is pending again. Under the writer lock.
   // When memory is too short to remember, touches are lost.
@@ -64,16 +65,16 @@ class TouchLog {
 
  private:
   struct Entry {
-    uint64_t version = 0;
+    int64_t id = 0;
     ItemRef item;          // while it is in memory
     double timestamp = 0;  // where there is no item
     bool backward = false;
 
     double time() const { return item ? item->timestamp.load() : timestamp; }
   };
-  using Map = std::unordered_map<int64_t, Entry>;  // by row
+  using Map = std::unordered_map<uint64_t, Entry>;  // by version, which is unique and never reused
 
-  const Entry *find_unwritten(int64_t id, uint64_t version) const;  // requires mutex_
+  const Entry *find_unwritten(uint64_t version) const;  // requires mutex_
 
   mutable std::mutex mutex_;
   Map pending_;

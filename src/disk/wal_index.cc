@@ -34,6 +34,12 @@ uint32_t WalIndex::pages_to_copy() const {
   return __atomic_load_n(words + kPagesAt, __ATOMIC_ACQUIRE) - __atomic_load_n(words + kCopiedAt, __ATOMIC_ACQUIRE);
 }
 
+bool WalIndex::plausible() const {
+  const auto *words = reinterpret_cast<const uint32_t *>(header_);
+  uint32_t copied = __atomic_load_n(words + kCopiedAt, __ATOMIC_ACQUIRE);
+  return copied <= __atomic_load_n(words + kPagesAt, __ATOMIC_ACQUIRE);
+}
+
 // The two copies of the header differ then, as when a writer has died while it wrote them.
 void WalIndex::invalidate() const { __atomic_store_n(const_cast<uint64_t *>(header_), uint64_t{0}, __ATOMIC_SEQ_CST); }
 

@@ -26,8 +26,12 @@ class WalIndex {
   Header header() const;
   // How many pages of the WAL no checkpoint has copied into the database yet. Under the writer lock, after a read.
   uint32_t pages_to_copy() const;
-  // Makes SQLite read the WAL anew, as after a crash, before anybody reads or writes again; what was copied of it counts as
-  // not copied then. Under the writer lock.
+  // More pages were copied than there are? SQLite believes that, and then reads outside of its memory. Damage can make
+  // it so, or a writer that was killed in the moment in which it began the WAL anew. Without the writer lock it may be
+  // so for a moment.
+  bool plausible() const;
+  // Makes SQLite read the WAL anew, as after a crash, before anybody reads or writes again; what was copied of it
+  // counts as not copied then. Under the writer lock.
   void invalidate() const;
 
  private:

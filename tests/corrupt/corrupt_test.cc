@@ -231,8 +231,8 @@ class Case {
     }
   }
 
-  // Damages the files that the library has open, as another process: closing a descriptor of them in this one would give
-  // up SQLite's locks. It is forked before the library is used, and its threads with it: what the child of several
+  // Damages the files that the library has open, as another process: closing a descriptor of them in this one would
+  // give up SQLite's locks. It is forked before the library is used, and its threads with it: what the child of several
   // threads allocates may wait for ever for one that it does not have.
   class Damager {
    public:

@@ -2,8 +2,10 @@
 #include <sqlite3.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <new>
+#include <thread>
 
 #include "injector.h"
 
@@ -131,8 +133,12 @@ int full_path(sqlite3_vfs *, const char *name, int capacity, char *full) {
   return result == SQLITE_OK ? real_vfs->xFullPathname(real_vfs, name, capacity, full) : result;
 }
 
-// SQLite waits for locks that are busy only because the Injector says so.
-int sleep_not(sqlite3_vfs *, int microseconds) { return microseconds; }
+// SQLite waits for locks that are busy because the Injector says so, and now and then for another thread: not as long
+// as it would, but long enough for that.
+int sleep_little(sqlite3_vfs *, int microseconds) {
+  std::this_thread::sleep_for(std::chrono::microseconds(1));
+  return microseconds;
+}
 
 int get_last_error(sqlite3_vfs *, int size, char *text) {
   if (last_error == 0) return real_vfs->xGetLastError(real_vfs, size, text);
@@ -155,7 +161,7 @@ void install_fault_vfs() {
   vfs.xDelete = delete_file;
   vfs.xAccess = access_file;
   vfs.xFullPathname = full_path;
-  vfs.xSleep = sleep_not;
+  vfs.xSleep = sleep_little;
   vfs.xGetLastError = get_last_error;
   sqlite3_vfs_register(&vfs, 1);
 }

@@ -1,6 +1,6 @@
 // The order of eviction, whose changes wait in the shared file, with everything happening to it at random: disks that
-// are full, memory that runs out, kills, power cuts, lost shared files, damage and repairs. Victims are those that plain
-// SQL finds, and what a check finds is nothing.
+// are full, memory that runs out, kills, power cuts, lost shared files, damage and repairs. Victims are those that
+// plain SQL finds, and what a check finds is nothing.
 #include <gtest/gtest.h>
 #include <unistd.h>
 

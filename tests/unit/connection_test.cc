@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
+
 #include "base/status.h"
 #include "processes.h"
 
@@ -30,6 +32,24 @@ TEST(Statement, TablesThatAreNoLongerWhatTheyWereAreDamage) {
   EXPECT_EQ(status_of(find), Status::kCorrupt);
   other.execute("DROP TABLE item");
   EXPECT_EQ(status_of(find), Status::kCorrupt);
+}
+
+// The number of the format of the schema, which SQLite reads before the first statement of any kind.
+TEST(Connection, AHeaderOfAFormatThatThereIsNotIsDamage) {
+  testing::TemporaryDirectory directory;
+  std::string path = directory / "file.db";
+  Connection(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE).execute("CREATE TABLE item(key, data)");
+  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+  file.seekp(47);
+  file.put(99);
+  file.close();
+  Connection connection(path, SQLITE_OPEN_READWRITE);
+  try {
+    connection.execute("PRAGMA cache_size=-8192");
+    FAIL() << "SQLite has changed: find another statement";
+  } catch (const Error &error) {
+    EXPECT_EQ(error.status(), Status::kCorrupt) << error.what();
+  }
 }
 
 TEST(Statement, OtherErrorsOfLogicAreNot) {

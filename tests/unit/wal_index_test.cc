@@ -1,6 +1,8 @@
 #include "disk/wal_index.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <string>
 
@@ -61,6 +63,29 @@ TEST_F(WalIndexTest, WhatAReaderKeepsFromBeingCopiedIsLeft) {
   reader.execute("COMMIT");
   EXPECT_EQ(left_by_checkpoint(SQLITE_CHECKPOINT_PASSIVE), 0);
   EXPECT_EQ(index_.pages_to_copy(), 0u);
+}
+
+// From another process: closing a descriptor of the file here would take SQLite's locks away.
+void set_copied(const std::string &path, uint32_t pages) {
+  testing::Child child([&] {
+    int descriptor = ::open((path + "-shm").c_str(), O_RDWR);
+    return pwrite(descriptor, &pages, sizeof pages, 96) == static_cast<ssize_t>(sizeof pages) ? 0 : 1;
+  });
+  ASSERT_EQ(child.wait(), 0);
+}
+
+TEST_F(WalIndexTest, MoreCopiedPagesThanThereAreAreNotPlausible) {
+  EXPECT_TRUE(index_.plausible());
+  EXPECT_EQ(left_by_checkpoint(SQLITE_CHECKPOINT_PASSIVE), 0);
+  EXPECT_TRUE(index_.plausible());
+  commit();
+  EXPECT_TRUE(index_.plausible());
+  set_copied(path_, 2);
+  EXPECT_FALSE(index_.plausible());
+  index_.invalidate();
+  commit();
+  EXPECT_TRUE(index_.plausible());
+  EXPECT_EQ(writer_.query_integer("SELECT x FROM t"), 3);
 }
 
 TEST_F(WalIndexTest, ThereIsNoneWithoutAWal) {
