@@ -1,6 +1,8 @@
 #include "disk/format.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
@@ -141,6 +143,19 @@ Header read_header(const std::string &path) {
   return header;
 }
 
+// SQLite will not open a database whose WAL has another version than the one that there is.
+bool wal_is_of_no_known_version(const std::string &path) {
+  int descriptor = ::open((path + "-wal").c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  if (descriptor < 0) return false;
+  std::array<unsigned char, 8> start{};
+  ssize_t size = pread(descriptor, start.data(), start.size(), 0);
+  ::close(descriptor);
+  auto word = [&](size_t at) {
+    return uint32_t{start[at]} << 24 | uint32_t{start[at + 1]} << 16 | uint32_t{start[at + 2]} << 8 | start[at + 3];
+  };
+  return size == 8 && (word(0) & ~1u) == 0x377f0682 && word(4) != 3007000;
+}
+
 bool is_in_wal_mode(const std::string &path) { return read_header(path)[19] == 2; }
 
 // Is the file shorter than its header says? That is only wrong when there is no WAL that holds the rest, and no journal
@@ -193,6 +208,8 @@ FileKind inspect_file(const std::string &path) {
       whole = false;
     }
     has_wal = has_wal || is_there(path + "-wal");
+    bool ours = !whole || marks.application_id == kApplicationId;
+    if (has_wal && ours && wal_is_of_no_known_version(path)) return FileKind::kDamaged;
     bool has_journal = is_there(path + "-journal");
     if (has_wal && (!whole || marks.tables == 0)) {
       // Without its WAL a database whose tables are still there looks empty, and one whose checkpoint was cut off by a

@@ -6,10 +6,15 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
 #include <string>
 #include <thread>
 
+#include "../corrupt/damage.h"
 #include "base/hash.h"
+#include "base/status.h"
 #include "disk/compression.h"
 #include "disk/connection.h"
 #include "processes.h"
@@ -92,6 +97,29 @@ TEST(InspectFile, AFileThatAppearsMeanwhileIsFresh) {
   for (int i = 0; i < 20'000 && !HasFailure(); ++i) EXPECT_NO_THROW(EXPECT_EQ(inspect_file(path), FileKind::kFresh));
   done.store(true);
   creator.join();
+}
+
+// SQLite says "unable to open database file" of it, for ever.
+TEST(InspectFile, AWalOfNoKnownVersionIsDamage) {
+  testing::TemporaryDirectory directory;
+  auto with_wal = [&](const std::string &name, bool cache, bool damaged) {
+    const std::string path = directory.path() + "/" + name, copy = path + "-copy";
+    close(open(path.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600));
+    Connection connection(path, SQLITE_OPEN_READWRITE);
+    if (cache) create_format(connection, true);
+    connection.execute("PRAGMA journal_mode=WAL; CREATE TABLE IF NOT EXISTS other(x)");
+    std::filesystem::copy_file(path, copy);
+    std::ostringstream wal;
+    wal << std::ifstream(path + "-wal", std::ios::binary).rdbuf();
+    std::string bytes = wal.str();
+    if (damaged) bytes[4] = '\x7F';
+    corrupt::mend_wal_checksums(&bytes);
+    std::ofstream(copy + "-wal", std::ios::binary) << bytes;
+    return copy;
+  };
+  EXPECT_EQ(inspect_file(with_wal("sound.db", true, false)), FileKind::kCache);
+  EXPECT_EQ(inspect_file(with_wal("damaged.db", true, true)), FileKind::kDamaged);
+  EXPECT_THROW(inspect_file(with_wal("foreign.db", false, true)), Error);
 }
 
 // Where nothing is shared, nobody waits for a writer lock before looking: a commit under way is no damage.
