@@ -471,7 +471,7 @@ TEST(TouchLogTest, OfTwoTakesTheLaterIsSeenAndComesBack) {
   EXPECT_EQ(time_of(log, 1, 2), 7);
 }
 
-#ifndef __SANITIZE_ADDRESS__  // its malloc does not say
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // their malloc does not say
 // Is the log the last to hold an item? Then letting go of its own reference frees it.
 TEST(TouchLogTest, WhatIsKeptForSnapshotsKeepsNoItem) {
   TouchLog log;
