@@ -166,19 +166,15 @@ void TouchLog::done(bool written) noexcept {
     }
     if (!written) {
       pending_.reserve(pending_.size() + writing_.size());
-      for (auto &[id, entry] : writing_) {
-        auto later = pending_.find(id);
-        if (later == pending_.end()) {
+      for (auto &[version, entry] : writing_) {
+        // An entry that came meanwhile is the later one; add() has marked it if this one is a way back.
+        if (pending_.count(version) == 0) {
           if (entry.item && !entry.item->resident.load()) {
             entry.timestamp = entry.item->timestamp.load();
             entry.item = {};
           }
           if (entry.item) entry.item->touched.store(true);
           if (entry.backward) ++backward_;
-        } else if (entry.backward && !later->second.backward) {
-          // The entry that came meanwhile is the later one, but the way back has still to be written.
-          later->second.backward = true;
-          ++backward_;
         }
       }
       pending_.merge(writing_);

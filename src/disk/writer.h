@@ -68,11 +68,10 @@ struct Writer {
         // `usage` never holds an earlier time of a state than `item`: who finds that one recent enough need not look
         // there.
         set_back(c, "UPDATE item SET timestamp = ?2 WHERE id = ?1"),
-        // Of a state that was replaced, a touch means nothing; it does no harm either, and is not worth a look at the
-        // item.
+        // Of a state that is gone a touch means nothing, and its row may hold another item by now.
         touch(c,
               "UPDATE usage SET timestamp = CASE version WHEN ?2 THEN max(timestamp, ?3) ELSE ?3 END, version = ?2 "
-              "WHERE id = ?1 AND version <= ?2"),
+              "WHERE id = ?1 AND (version = ?2 OR EXISTS(SELECT 1 FROM item WHERE id = ?1 AND version = ?2))"),
         first_touch(
             c,
             "INSERT INTO usage(id, version, timestamp, recorded) SELECT id, version, max(timestamp, ?3), recorded "
