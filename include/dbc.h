@@ -244,8 +244,9 @@ DBC_API void dbc_value_release(dbc_value *value); /* one owner less; the last fr
 
 /* Stores an item in both tiers, then evicts until all limits hold (which may hit the item itself). `value` may be NULL
  * when `value_size` is 0. `*version` (may be NULL) becomes the item's version, see dbc_value_version. One transaction.
- * Errors: DBC_INVALID_ARGUMENT (also for a value larger than max_disk_size_bytes; what was stored before stays),
- * DBC_CLOSED, DBC_BUSY, DBC_IO, DBC_FULL, DBC_CORRUPT, DBC_NO_MEMORY. */
+ * Errors: DBC_INVALID_ARGUMENT (also for a value larger than max_disk_size_bytes, or than the 999 995 904 bytes that
+ * SQLite can store beside a key; what was stored before stays), DBC_CLOSED, DBC_BUSY, DBC_IO, DBC_FULL, DBC_CORRUPT,
+ * DBC_NO_MEMORY. */
 DBC_API dbc_status dbc_put(dbc_cache *cache, const char *key, size_t key_size, const void *value, size_t value_size,
                            unsigned flags, const double *timestamp, uint64_t *version);
 

@@ -1,9 +1,9 @@
 // Item: one state of one key, as both tiers and the callers of the library see it. Header, key and value share one
 // allocation; a dbc_value of the C ABI is an Item.
 //
-// Thread safety: key, value, version and size never change; the id is set at most once more. The timestamp, the
-// generation and the marks are atomic. What only the memory tier uses is guarded by the memory tier's mutex and says
-// so.
+// Thread safety: key, value, version and size never change once others see the item; the id is set at most once more.
+// The timestamp, the generation and the marks are atomic. What only the memory tier uses is guarded by the memory
+// tier's mutex and says so.
 #pragma once
 
 #include <atomic>
@@ -16,8 +16,9 @@
 
 namespace dbc {
 
-// What SQLite can store in one value.
-inline constexpr uint64_t kMaxValueBytes = 1'000'000'000;
+// SQLite can store 10^9 bytes in a row, where the value has the longest key beside it.
+inline constexpr uint64_t kMaxRowBytesBesides = 4096;
+inline constexpr uint64_t kMaxValueBytes = 1'000'000'000 - kMaxRowBytesBesides;
 
 class Item {
  public:
@@ -47,6 +48,7 @@ class Item {
   char *writable_value() { return data(); }
 
   uint64_t version() const { return version_; }
+  void set_version(uint64_t version) { version_ = version; }  // before anyone else sees the item
   int64_t id() const { return id_.load(); }
   void set_id(int64_t id) { id_.store(id); }  // when it gets a row
   uint64_t size() const { return size_; }
@@ -58,7 +60,7 @@ class Item {
 
  private:
   const uint64_t hash_;
-  const uint64_t version_;
+  uint64_t version_;
   std::atomic<int64_t> id_;
   const uint32_t size_;
   std::atomic<uint32_t> references_{1};

@@ -185,7 +185,7 @@ class Cache {
   // Commits what waits in the buffer. Before everything that changes the store in another way, so that the order is
   // kept.
   void commit_buffer();
-  void commit_buffered(const std::vector<WriteBuffer::Entry> &entries);
+  void commit_buffered(Transaction &transaction, const std::vector<WriteBuffer::Entry> &entries);
   Lookup read(const Key &key, Want want, uint64_t held_version, double recent_enough);
   Lookup read_buffer(const Key &key) const;
   uint64_t remove_all(std::span<const Key> keys);

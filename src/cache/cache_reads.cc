@@ -175,7 +175,12 @@ void Cache::promote(const Key &key, const Lookup &found, Time time, LogScope &lo
   ItemRef item = found.uncommitted        ? found.uncommitted
                  : options_.memory_values ? found.item
                                           : Item::create(key, found.fields, 0);
-  item->timestamp.store(seconds);
+  if (found.uncommitted) {
+    // The one object: another thread may have brought it into memory, where times move by the tier's rules.
+    memory_.touch(*item, seconds, time.named);
+  } else {
+    item->timestamp.store(seconds);
+  }
   item->generation.store(found.fields.generation, std::memory_order_relaxed);
   if (found.item) found.item->timestamp.store(seconds);  // the caller's, where memory keeps no bytes
   if (belongs_in_memory(item->size())) {

@@ -112,6 +112,10 @@ void Cache::commit_puts(std::span<PutRequest *const> requests) {
         erase_from_memory(std::span(&key, 1), &left);
       }
     }
+    if (buffer_) {
+      // Put behind before this, while this waited for its turn.
+      for (const ItemRef &item : fresh) buffer_->drop_older(item->as_key(), item->version());
+    }
     try {
       for (const ItemRef &item : residents) item->generation.store(store_->generations().next_stable(item->hash()));
       memory_.insert_all(residents, &memory_evictions, &left);
@@ -131,7 +135,6 @@ void Cache::commit_puts(std::span<PutRequest *const> requests) {
 
 void Cache::put_behind(const NewItem &item, bool text, double time, uint64_t *version, LogScope &log) {
   Item::Fields fields;
-  fields.version = store_->reserve_version();
   fields.timestamp = time;
   fields.size = item.value.size();
   fields.text = text;
@@ -146,7 +149,8 @@ void Cache::put_behind(const NewItem &item, bool text, double time, uint64_t *ve
   // The word first: who changes the key in the store later puts the item in doubt, and the buffer confirms it.
   fresh->generation.store(store_->generations().word(item.key.hash));
   double fill = 0;
-  while (!buffer_->try_add(entry, &fill)) commit_buffer();
+  auto reserve = [this] { return store_->reserve_version(); };
+  while (!buffer_->try_add(entry, reserve, &fill)) commit_buffer();
   buffer_thread_->request(fill > 0.5);
 
   std::vector<ItemRef> left;
@@ -158,8 +162,10 @@ void Cache::put_behind(const NewItem &item, bool text, double time, uint64_t *ve
       left.push_back(std::move(older));
     }
   } catch (const std::bad_alloc &) {
-    // The buffer has it. What memory holds of this key is of an earlier version, which the buffer does not confirm.
-    fresh->generation.store(0);
+    // The buffer has it. What memory holds of this key is of an earlier version: in doubt, the buffer does not confirm
+    // it.
+    if (ItemRef older = memory_.find(item.key)) older->generation.store(Generations::kDoubtful);
+    fresh->generation.store(Generations::kDoubtful);
     logger_.defer(kWarning, "memory is short: the memory tier was not updated");
   }
   *version = fresh->version();
@@ -172,20 +178,19 @@ void Cache::put_behind(const NewItem &item, bool text, double time, uint64_t *ve
 void Cache::commit_buffer() {
   if (!buffer_ || buffer_->empty()) return;
   std::lock_guard lock(buffer_mutex_);
-  std::vector<WriteBuffer::Entry> entries = buffer_->take();
-  if (entries.empty()) return;
+  if (buffer_->empty()) return;
+  // Taken out under the writer lock only: who puts through meanwhile has to find them, see commit_puts().
+  std::unique_ptr<Transaction> transaction = store_->begin();
   try {
-    commit_buffered(entries);
+    commit_buffered(*transaction, buffer_->take());
   } catch (...) {
     buffer_->done(false);
     throw;
   }
-  buffer_->done(true);
 }
 
 // In one transaction, in the order of the puts, after each of which the limits hold.
-void Cache::commit_buffered(const std::vector<WriteBuffer::Entry> &entries) {
-  std::unique_ptr<Transaction> transaction = store_->begin();
+void Cache::commit_buffered(Transaction &transaction, const std::vector<WriteBuffer::Entry> &entries) {
   std::vector<DiskEviction> evicted;
   std::vector<Transaction::Written> written;
   std::vector<double> times;
@@ -194,9 +199,9 @@ void Cache::commit_buffered(const std::vector<WriteBuffer::Entry> &entries) {
   for (const WriteBuffer::Entry &entry : entries) {
     // With what gets have made of the timestamp since.
     times.push_back(entry.item->timestamp.load());
-    written.push_back(put_on_disk(*transaction, {entry.item->as_key(), entry.whole->value()}, entry.item->text(),
+    written.push_back(put_on_disk(transaction, {entry.item->as_key(), entry.whole->value()}, entry.item->text(),
                                   times.back(), entry.item->version(), &evicted));
-    evict_from_disk(*transaction, &evicted);
+    evict_from_disk(transaction, &evicted);
   }
   std::vector<Key> evicted_keys = keys_of(evicted);
   std::unordered_set<uint64_t> gone;
@@ -204,7 +209,7 @@ void Cache::commit_buffered(const std::vector<WriteBuffer::Entry> &entries) {
   std::vector<ItemRef> left;
   left.reserve(evicted.size() + entries.size());
 
-  transaction->commit([&] {
+  transaction.commit([&] {
     for (size_t i = 0; i < evicted.size(); ++i) {
       // A later put of the key may be in memory, on its way to the store.
       erase_version_from_memory(evicted_keys[i], evicted[i].item.version, &left);
@@ -224,6 +229,9 @@ void Cache::commit_buffered(const std::vector<WriteBuffer::Entry> &entries) {
       double time = item.timestamp.load();
       if (time != times[i]) store_->touched(item, time < times[i]);
     }
+    // While the generations are in motion: who sees them at rest finds in the store what it does not find here, and
+    // does not find here what the store no longer has.
+    buffer_->done(true);
   });
   statistics_.add(Counter::kDiskEvictions, static_cast<int64_t>(evicted.size()));
   for (const ItemRef &item : left) left_memory(item);

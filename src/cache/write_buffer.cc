@@ -13,26 +13,39 @@ bool WriteBuffer::has_room(const Key &key, uint64_t size) const {
   return items < max_items_ && (bytes + size <= max_bytes_ || items == 0);
 }
 
-bool WriteBuffer::try_add(const Entry &entry, double *fill) {
+bool WriteBuffer::try_add(const Entry &entry, const std::function<uint64_t()> &reserve, double *fill) {
   Key key = entry.item->as_key();
   uint64_t size = entry.item->size();
+  Entry replaced;  // let go of after the mutex
   std::lock_guard lock(mutex_);
   if (!has_room(key, size)) return false;
   auto [at, fresh] = pending_.try_emplace(key);
-  if (fresh || at->second.item->version() < entry.item->version()) {  // else a later put was faster
-    if (!fresh) {
-      pending_bytes_ -= at->second.item->size();
-      // The map's key must point into the entry that stays.
-      auto node = pending_.extract(at);
-      node.key() = key;
-      at = pending_.insert(std::move(node)).position;
-    }
-    at->second = entry;
-    pending_bytes_ += size;
+  uint64_t version = reserve();
+  entry.item->set_version(version);
+  entry.whole->set_version(version);
+  if (!fresh) {
+    pending_bytes_ -= at->second.item->size();
+    // The map's key must point into the entry that stays.
+    auto node = pending_.extract(at);
+    node.key() = key;
+    at = pending_.insert(std::move(node)).position;
+    replaced = std::move(at->second);
   }
+  at->second = entry;
+  pending_bytes_ += size;
   *fill = std::max(static_cast<double>(pending_.size() + writing_.size()) / static_cast<double>(max_items_),
                    static_cast<double>(pending_bytes_ + writing_bytes_) / static_cast<double>(max_bytes_));
   return true;
+}
+
+void WriteBuffer::drop_older(const Key &key, uint64_t version) noexcept {
+  Entry dropped;  // let go of after the mutex
+  std::lock_guard lock(mutex_);
+  auto at = pending_.find(key);
+  if (at == pending_.end() || version < at->second.item->version()) return;
+  pending_bytes_ -= at->second.item->size();
+  dropped = std::move(at->second);
+  pending_.erase(at);
 }
 
 WriteBuffer::Entry WriteBuffer::find(const Key &key) const {

@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <vector>
@@ -31,9 +32,13 @@ class WriteBuffer {
   // Would an item of that size ever fit?
   bool fits(uint64_t size) const { return size <= max_bytes_; }
 
-  // Enters a put, in place of an older one of the same key. False when there is no room: then what is pending has to be
-  // committed first. `*fill` becomes how full the buffer is, from 0 to 1.
-  bool try_add(const Entry &entry, double *fill);
+  // Enters a put, in place of an older one of the same key, under the version that `reserve` gives: among all puts the
+  // later has the later. False when there is no room: then what is pending has to be committed first. `*fill` becomes
+  // how full the buffer is, from 0 to 1.
+  bool try_add(const Entry &entry, const std::function<uint64_t()> &reserve, double *fill);
+
+  // The key has got that version, not through here: an older put of it is moot. Not between take() and done().
+  void drop_older(const Key &key, uint64_t version) noexcept;
 
   // The pending put of a key; item is null if there is none.
   Entry find(const Key &key) const;

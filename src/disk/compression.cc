@@ -8,6 +8,8 @@
 #include <cstring>
 #include <new>
 
+#include "base/item.h"
+
 namespace dbc {
 namespace {
 
@@ -17,9 +19,6 @@ constexpr int kLevel = 3;
 
 // Below that a frame saves nothing worth the time.
 constexpr size_t kLeastSize = 64;
-
-// What the library accepts, and SQLite stores, as it was given.
-constexpr uint64_t kMostSize = 1'000'000'000;
 
 // A block of a frame takes at least its header and one byte, and holds at most this.
 constexpr uint64_t kLeastBlock = 4;
@@ -54,7 +53,7 @@ bool may_hold(std::string_view compressed, uint64_t size) {
   // One frame of the present format, since older ones are read by older code, and nothing behind it.
   uint32_t magic = 0;
   if (compressed.size() < sizeof magic) return false;
-  if (size > kMostSize || size > compressed.size() / kLeastBlock * kMostInBlock) return false;
+  if (size > kMaxValueBytes || size > compressed.size() / kLeastBlock * kMostInBlock) return false;
   std::memcpy(&magic, compressed.data(), sizeof magic);
   return magic == ZSTD_MAGICNUMBER && ZSTD_getFrameContentSize(compressed.data(), compressed.size()) == size &&
          ZSTD_findFrameCompressedSize(compressed.data(), compressed.size()) == compressed.size();

@@ -46,19 +46,22 @@ class Reader {
 // What is read in its life is of one moment: that of the first read.
 class ReadTransaction {
  public:
-  explicit ReadTransaction(Reader &reader) : reader_(reader) { reader_.begin(); }
+  explicit ReadTransaction(Reader &reader) : reader_(&reader) { reader_->begin(); }
   ~ReadTransaction() {
+    if (!reader_) return;
     try {
-      reader_.end();
+      reader_->end();
     } catch (const std::exception &) {
       // Nothing was changed: there is nothing to lose. SQLite ends the transaction with the next one or the connection.
     }
   }
+  // It goes on without this object, and ends with the connection.
+  void leave_open() { reader_ = nullptr; }
   ReadTransaction(const ReadTransaction &) = delete;
   ReadTransaction &operator=(const ReadTransaction &) = delete;
 
  private:
-  Reader &reader_;
+  Reader *reader_;
 };
 
 }  // namespace dbc

@@ -6,6 +6,18 @@
 
 namespace dbc {
 
+// The reader first: a connection with statements left cannot be closed.
+ReaderPool::Entry &ReaderPool::Entry::operator=(Entry &&other) noexcept {
+  reader.reset();
+  connection = std::move(other.connection);
+  reader = std::move(other.reader);
+  index = other.index;
+  last = other.last;
+  keeps = std::exchange(other.keeps, false);
+  round = other.round;
+  return *this;
+}
+
 void ReaderPool::Entry::end_snapshot() {
   if (!keeps) return;
   keeps = false;
@@ -38,6 +50,7 @@ ReaderPool::Loan::~Loan() {
 }
 
 void ReaderPool::Loan::give_back() {
+  if (!entry_.connection) return;
   if (entry_.keeps && entry_.round != pool_.round_.load()) entry_.end_snapshot();
   std::unique_lock lock(pool_.mutex_);
   // Once more, since release_snapshots() counts under the mutex and then ends what it finds here.
@@ -52,6 +65,11 @@ void ReaderPool::Loan::give_back() {
 Reader *ReaderPool::Loan::reader() {
   entry_.end_snapshot();
   return entry_.reader.get();
+}
+
+void ReaderPool::Loan::park() noexcept {
+  std::lock_guard lock(pool_.mutex_);
+  pool_.parked_ = std::move(entry_);
 }
 
 Reader *ReaderPool::Loan::latest() {
@@ -102,6 +120,17 @@ void ReaderPool::release_snapshots() {
       return true;  // closed
     }
   });
+}
+
+void ReaderPool::end_parked() noexcept {
+  Entry parked;
+  std::lock_guard lock(mutex_);
+  parked = std::move(parked_);
+}
+
+void ReaderPool::clear() {
+  free_.clear();
+  parked_ = Entry();
 }
 
 }  // namespace dbc

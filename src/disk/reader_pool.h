@@ -34,6 +34,9 @@ class ReaderPool {
     bool keeps = false;
     uint64_t round = 0;  // of the pool, when the snapshot was taken
 
+    Entry() = default;
+    Entry(Entry &&) = default;
+    Entry &operator=(Entry &&other) noexcept;
     void end_snapshot();
   };
 
@@ -56,6 +59,9 @@ class ReaderPool {
     // For anything else, of which no snapshot is left when it is over.
     Reader *reader();
     const Connection &connection() const { return *entry_.connection; }
+    // Keeps the connection from being lent again, and the transaction that it is in, until end_parked(). For one at a
+    // time.
+    void park() noexcept;
 
    private:
     void give_back();
@@ -78,8 +84,9 @@ class ReaderPool {
    private:
     ReaderPool &pool_;
   };
+  void end_parked() noexcept;
   // Closes all connections. None may be lent.
-  void clear() { free_.clear(); }
+  void clear();
 
  private:
   const std::function<std::unique_ptr<Connection>()> connect_;
@@ -87,8 +94,9 @@ class ReaderPool {
   std::atomic<bool> release_requested_{false};
   std::atomic<uint64_t> round_{0};  // counts release_snapshots()
   std::atomic<int> pauses_{0};      // how many NoSnapshots there are
-  std::mutex mutex_;                // guards free_; before SQLite's locks: snapshots are ended under it
+  std::mutex mutex_;                // guards what follows; before SQLite's locks: snapshots are ended under it
   std::vector<Entry> free_;
+  Entry parked_;
 };
 
 }  // namespace dbc

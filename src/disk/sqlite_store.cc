@@ -337,9 +337,7 @@ bool SqliteStore::is_at_its_path() const {
   return stat(options_.path.c_str(), &status) == 0 && status.st_dev == device_ && status.st_ino == inode_;
 }
 
-bool SqliteStore::outdated() const {
-  return replaced() || (damaged_.load() && may_restart());
-}
+bool SqliteStore::outdated() const { return replaced() || (damaged_.load() && may_restart()); }
 
 // Others learn of it through the shared file, so that whoever comes first moves it aside for all.
 void SqliteStore::report_damage() noexcept {
@@ -360,6 +358,8 @@ void SqliteStore::lock_writer() {
                                    ": another writer held the file longer than the busy timeout of " +
                                    std::to_string(options_.busy_timeout_seconds) + " seconds; try again");
   }
+  if (sync_failed_.load(std::memory_order_relaxed)) [[unlikely]]
+    mend_failed_sync();
 }
 
 void SqliteStore::close(LogScope &log) {

@@ -83,22 +83,6 @@ class SqliteStore final : public Store {
   friend class SqliteTransaction;
   friend class SqliteSnapshot;
 
-  // A reader for the length of a scope; in memory that includes the writer lock.
-  class Lease {
-   public:
-    explicit Lease(SqliteStore &store);
-    ~Lease();
-    Lease(const Lease &) = delete;
-    Lease &operator=(const Lease &) = delete;
-    Reader *latest();  // see ReaderPool::Loan
-    Reader *reader();
-    const Connection &connection() const;
-
-   private:
-    SqliteStore &store_;
-    std::optional<NoFork> no_fork_;  // before the loan: left after it is given back
-    std::optional<ReaderPool::Loan> loan_;
-  };
   // The writer lock for the length of a scope.
   class Turn {
    public:
@@ -109,6 +93,24 @@ class SqliteStore final : public Store {
 
    private:
     SqliteStore &store_;
+  };
+  // A reader for the length of a scope; in memory that includes the writer lock.
+  class Lease {
+   public:
+    explicit Lease(SqliteStore &store);
+    Lease(SqliteStore &store, const Turn &turn);  // by who has the writer lock; not in memory
+    ~Lease();
+    Lease(const Lease &) = delete;
+    Lease &operator=(const Lease &) = delete;
+    Reader *latest();  // see ReaderPool::Loan
+    Reader *reader();
+    void park() noexcept;
+    const Connection &connection() const;
+
+   private:
+    SqliteStore &store_;
+    std::optional<NoFork> no_fork_;  // before the loan: left after it is given back
+    std::optional<ReaderPool::Loan> loan_;
   };
   std::optional<RecordedTotals> shared_totals() const;
   CheckedSchema checked_schema() const { return {schema_id_, options_.schema_version}; }
@@ -140,6 +142,8 @@ class SqliteStore final : public Store {
   void lock_writer();
   void mend_wal_index();
   void mend_wal_index_under_lock();
+  void mend_failed_sync() noexcept;
+  void mend_failed_sync_soon() noexcept;
   bool maintain();
   bool release_snapshots();
   void checkpoint_if_due();
@@ -183,6 +187,7 @@ class SqliteStore final : public Store {
   TouchLog touches_;
   std::atomic<int> wal_pages_{0};           // in the WAL after the last commit
   std::atomic<int> checkpointed_pages_{0};  // of them, how many the last checkpoint has seen; written under lock_
+  std::atomic<bool> sync_failed_{false};    // and nobody has had the writer lock since; see checkpoint_ahead()
   int patience_milliseconds_ = 0;           // with readers, of the next urgent checkpoint; used under lock_
   std::atomic<bool> closing_{false};
   std::atomic<bool> evictions_expected_{false};

@@ -16,6 +16,12 @@ SqliteStore::Lease::Lease(SqliteStore &store) : store_(store) {
   if (!store_.in_memory()) loan_.emplace(*store_.readers_);
 }
 
+SqliteStore::Lease::Lease(SqliteStore &store, const Turn &) : store_(store) {
+  store_.mend_wal_index_under_lock();
+  no_fork_.emplace();
+  loan_.emplace(*store_.readers_);
+}
+
 SqliteStore::Lease::~Lease() {
   if (!store_.in_memory()) return;
   no_fork_.reset();
@@ -24,6 +30,7 @@ SqliteStore::Lease::~Lease() {
 
 Reader *SqliteStore::Lease::latest() { return loan_ ? loan_->latest() : store_.memory_reader_.get(); }
 Reader *SqliteStore::Lease::reader() { return loan_ ? loan_->reader() : store_.memory_reader_.get(); }
+void SqliteStore::Lease::park() noexcept { loan_->park(); }
 
 const Connection &SqliteStore::Lease::connection() const { return loan_ ? loan_->connection() : *store_.connection_; }
 
@@ -68,9 +75,10 @@ class SqliteSnapshot final : public Snapshot {
 
  private:
   struct Pin {
-    explicit Pin(TouchLog &log_) : log(log_) { log.pin(); }
-    ~Pin() { log.unpin(); }
+    explicit Pin(TouchLog &log_) : log(log_), number(log.pin()) {}
+    ~Pin() { log.unpin(number); }
     TouchLog &log;
+    const uint64_t number;
   };
   Pin pin_;  // before the snapshot begins, until it has ended
   SqliteStore &store_;

@@ -63,13 +63,17 @@ void SqliteStore::touched(Item &item, bool backward) noexcept {
   if (entries >= kUrgentTouches && entries % kTouchBatch == 0) maintenance_->request(true);
 }
 
+// As many as there are now, and no more: where many hit all the time, there are always some.
 void SqliteStore::write_touches_in_batches() {
   // Those too that another thread is writing now: they are done when it is our turn.
-  while (touches_.unwritten() > 0) {
+  for (size_t most = touches_.unwritten(); most > 0;) {
     SqliteTransaction transaction(*this);
-    transaction.write_touches(kTouchBatch);
+    size_t batch = std::min(most, kTouchBatch);
+    size_t left = transaction.write_touches(batch);
     transaction.commit([] {});
+    most = std::min(most - batch, left);
   }
+  if (touches_.size() > 0) maintenance_->request(false);
 }
 
 // In transactions of a few milliseconds each, between which other writers have their turn.
@@ -117,10 +121,16 @@ bool SqliteStore::release_snapshots() {
 }
 
 void SqliteStore::checkpoint_if_due() {
+  if (sync_failed_.load()) mend_failed_sync_soon();
   if (!checkpoint_is_due()) return;
   if (options_.durability != Durability::kOff) {
     sync_wal();
-    if (!checkpoint_ahead()) return;
+    try {
+      if (!checkpoint_ahead()) return;
+    } catch (const Error &) {
+      if (sync_failed_.load()) mend_failed_sync_soon();
+      throw;
+    }
     sync_wal();
   }
   Turn turn(*this);
@@ -133,14 +143,12 @@ void SqliteStore::checkpoint_if_due() {
 // the file synced. What others have committed meanwhile is left to an ordinary checkpoint, which has little to wait
 // for. False: none is needed, since another process has just made one.
 bool SqliteStore::checkpoint_ahead() {
+  if (!wal_index_.found()) return true;
   std::optional<Turn> turn(std::in_place, *this);
-  mend_wal_index_under_lock();
-  Lease lease(*this);
+  Lease lease(*this, *turn);
   ReadTransaction earlier(*lease.reader());
   lease.reader()->totals();  // with the first read it begins
-  WalIndex index;
-  if (!index.find(lease.connection().handle())) return true;
-  if (index.pages_to_copy() < kCheckpointPages / 2) {
+  if (wal_index_.pages_to_copy() < kCheckpointPages / 2) {
     checkpointed_pages_ = wal_pages_.load();
     return false;
   }
@@ -157,12 +165,30 @@ bool SqliteStore::checkpoint_ahead() {
     lease.connection().sync();
   } catch (const Error &) {
     // What the device did not take, the kernel has forgotten. As long as `earlier` lives, it all still is in the WAL,
-    // of which SQLite believes that it was copied.
-    Turn again(*this);
-    index.invalidate();
+    // of which SQLite believes that it was copied. To say otherwise needs the writer lock, and a fork() that waits for
+    // this Lease may be what its holder waits for: so the reader lives on, and whoever has the lock next says it.
+    earlier.leave_open();
+    lease.park();
+    sync_failed_.store(true);
     throw;
   }
   return true;
+}
+
+// Under the writer lock.
+void SqliteStore::mend_failed_sync() noexcept {
+  NoFork no_fork;
+  wal_index_.invalidate();
+  readers_->end_parked();
+  sync_failed_.store(false);
+}
+
+void SqliteStore::mend_failed_sync_soon() noexcept {
+  try {
+    Turn turn(*this);
+  } catch (const std::exception &) {
+    // Another holds it: then with the next transaction or round of work.
+  }
 }
 
 // A checkpoint first waits until the device has the WAL. What it has by then it need not wait for under the writer

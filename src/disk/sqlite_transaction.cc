@@ -54,6 +54,15 @@ void SqliteTransaction::load_totals() {
     const FileTotals::Schema &schema = shared->schemas[i];
     schemas_.push_back({schema.id, {schema.items, schema.bytes}});
   }
+  add_own_schema();
+}
+
+// Schema versions without items need not be shared.
+void SqliteTransaction::add_own_schema() {
+  for (const SchemaTotals &schema : schemas_) {
+    if (schema.id == store_.schema_id_) return;
+  }
+  schemas_.push_back({store_.schema_id_, {}});
 }
 
 // A writer died between preparing its counts and settling them.
@@ -222,6 +231,13 @@ uint64_t SqliteTransaction::new_version() {
 
 Transaction::Written SqliteTransaction::put(const Key &key, std::string_view value, bool text, double timestamp,
                                             uint64_t reserved, std::optional<Removed> *in_exchange) {
+  // A build of SQLite may allow less than others.
+  auto most = static_cast<uint64_t>(sqlite3_limit(store_.connection_->handle(), SQLITE_LIMIT_LENGTH, -1));
+  if (value.size() + kMaxRowBytesBesides > most) {
+    throw Error(Status::kInvalidArgument, "Item size (" + std::to_string(value.size()) +
+                                              " bytes) exceeds the largest value of this build of SQLite (" +
+                                              std::to_string(most - kMaxRowBytesBesides) + " bytes)");
+  }
   changed_.push_back(key.hash);
   SchemaTotals &schema = totals_of(store_.schema_id_);
   std::optional<Row> row = find(key);
@@ -513,6 +529,7 @@ void SqliteTransaction::end_generations() {
 void SqliteTransaction::prepare_totals() {
   SharedTotals *shared = store_.totals_.get();
   bool fits = shared && schemas_.size() <= FileTotals::kMostSchemas;
+  // A file sees one schema version after the other. Those that have no items are left to the table, which says so.
   if (!fits) must_save_ = true;
   bool save = must_save_ || last_put_ == 0;
   // Only said once: until somebody saves them for a power cut's sake, the counts in the table are old.
@@ -535,7 +552,12 @@ void SqliteTransaction::prepare_totals() {
     if (store_.shared_) SharedTotals(store_.shared_->totals()).forget();
     return;
   }
-  if (!fits) return shared->forget();
+  if (!fits) {
+    std::erase_if(schemas_, [this](const SchemaTotals &schema) {
+      return schema.totals.items == 0 && schema.id != store_.schema_id_;
+    });
+  }
+  if (schemas_.size() > FileTotals::kMostSchemas) return shared->forget();
   FileTotals next;
   next.waiting = order_.waiting();
   next.last_version = last_version_;
@@ -564,12 +586,6 @@ bool SqliteTransaction::check_totals() {
   }
   // So that versions can be reserved from here on.
   new_version();
-  bool known = std::any_of(schemas_.begin(), schemas_.end(),
-                           [this](const SchemaTotals &schema) { return schema.id == store_.schema_id_; });
-  if (!known) {
-    schemas_.push_back({store_.schema_id_, {}});
-    totals_changed_ = true;
-  }
   return totals_changed_;
 }
 

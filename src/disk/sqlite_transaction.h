@@ -75,6 +75,7 @@ class SqliteTransaction final : public Transaction {
   SchemaTotals &totals_of(int64_t schema_id);
   uint64_t new_version();
   void load_totals();
+  void add_own_schema();
   void load_saved_totals();
   void read_table_of_totals();
   void count_again();

@@ -16,6 +16,14 @@ size_t TouchLog::add(Item &item, bool backward) {
   ItemRef displaced;  // let go of after the mutex
   std::lock_guard lock(mutex_);
   auto [at, fresh] = pending_.try_emplace(item.version());
+  if (fresh) {
+    try {
+      order_.push_back(item.version());
+    } catch (...) {
+      pending_.erase(at);
+      throw;
+    }
+  }
   Entry &entry = at->second;
   entry.id = item.id();
   Item *in_memory = nullptr;
@@ -76,19 +84,32 @@ void TouchLog::apply(uint64_t version, double *timestamp) const {
 // In turn: what is pending may be a way forward from a way back that was written since.
 void TouchLog::apply_in_snapshot(uint64_t version, double *timestamp) const {
   std::lock_guard lock(mutex_);
-  if (auto at = written_.find(version); at != written_.end()) move(at->second.time(), at->second.backward, timestamp);
+  if (auto at = written_.find(version); at != written_.end()) {
+    move(at->second.timestamp, at->second.backward, timestamp);
+  }
   if (const Entry *entry = find_unwritten(version)) move(entry->time(), entry->backward, timestamp);
 }
 
-void TouchLog::pin() {
+uint64_t TouchLog::pin() {
   std::lock_guard lock(mutex_);
-  ++pins_;
+  uint64_t batch = written_batches_.load();
+  ++pins_[batch];
+  return batch;
 }
 
-void TouchLog::unpin() {
-  Map moot;
+// There is always some pin where several threads scan: what was written before the first of those left is of no use.
+void TouchLog::unpin(uint64_t pin) noexcept {
+  decltype(written_) moot;
   std::lock_guard lock(mutex_);
-  if (--pins_ == 0) moot.swap(written_);
+  auto at = pins_.find(pin);
+  if (--at->second > 0) return;
+  bool first = at == pins_.begin();
+  pins_.erase(at);
+  if (pins_.empty()) {
+    moot.swap(written_);
+  } else if (first) {
+    std::erase_if(written_, [&](const auto &entry) { return entry.second.batch <= pins_.begin()->first; });
+  }
 }
 
 size_t TouchLog::size() const {
@@ -120,11 +141,13 @@ std::vector<TouchLog::Touch> TouchLog::take(size_t most) {
     whole = count == pending_.size() && writing_.empty();
     if (whole) {
       pending_.swap(writing_);
+      order_.clear();
       backward_ = 0;
     } else {
       writing_.reserve(writing_.size() + count);
       while (batch.size() < count) {
-        auto node = pending_.extract(pending_.begin());
+        auto node = pending_.extract(order_.front());
+        order_.pop_front();
         add_to_batch(node.key(), node.mapped());
         if (node.mapped().backward) --backward_;
         // What was taken earlier in the same transaction is older. (If it was a way back, add() has marked this one.)
@@ -153,29 +176,35 @@ void TouchLog::done(bool written) noexcept {
   std::lock_guard lock(mutex_);
   if (writing_.empty()) return;
   try {
-    if (written && pins_ > 0) {
+    if (written && !pins_.empty()) {
       written_.reserve(written_.size() + writing_.size());
       items.reserve(writing_.size());
+      uint64_t batch = written_batches_.load() + 1;
       for (auto &[version, entry] : writing_) {
-        // The time alone: a scan shall not keep alive what leaves memory meanwhile.
-        entry.timestamp = entry.time();
+        Written &latest = written_[version];
+        // For a snapshot of before both, a way back stays one.
+        latest = {entry.time(), entry.backward || latest.backward, batch};
         items.push_back(std::move(entry.item));
-        written_.erase(version);
       }
-      written_.merge(writing_);
     }
     if (!written) {
-      pending_.reserve(pending_.size() + writing_.size());
-      for (auto &[version, entry] : writing_) {
-        // An entry that came meanwhile is the later one; add() has marked it if this one is a way back.
-        if (pending_.count(version) == 0) {
-          if (entry.item && !entry.item->resident.load()) {
-            entry.timestamp = entry.item->timestamp.load();
-            entry.item = {};
-          }
-          if (entry.item) entry.item->touched.store(true);
-          if (entry.backward) ++backward_;
+      // An entry that came meanwhile is the later one; add() has marked it if this one is a way back.
+      std::vector<uint64_t> again;
+      again.reserve(writing_.size());
+      for (const auto &[version, entry] : writing_) {
+        if (pending_.count(version) == 0) again.push_back(version);
+      }
+      pending_.reserve(pending_.size() + again.size());
+      order_.insert(order_.begin(), again.begin(), again.end());
+      // From here on nothing can fail.
+      for (uint64_t version : again) {
+        Entry &entry = writing_.find(version)->second;
+        if (entry.item && !entry.item->resident.load()) {
+          entry.timestamp = entry.item->timestamp.load();
+          entry.item = {};
         }
+        if (entry.item) entry.item->touched.store(true);
+        if (entry.backward) ++backward_;
       }
       pending_.merge(writing_);
     }
@@ -192,6 +221,7 @@ void TouchLog::clear() noexcept {
     if (entry.item) entry.item->touched.store(false);
   }
   Map().swap(pending_);
+  order_.clear();
   Map().swap(writing_);
   backward_ = 0;
 }

@@ -12,6 +12,8 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
+#include <map>
 #include <mutex>
 #include <unordered_map>
 #include <vector>
@@ -41,10 +43,10 @@ class TouchLog {
   void apply(uint64_t version, double *timestamp) const;
   uint64_t written() const { return written_batches_.load(); }
   // The same for a read in a snapshot, which may have begun before a batch was written: between pin(), before the
-  // snapshot begins, and unpin(), what has been written since is applied too.
+  // snapshot begins, and unpin() of what it gave, what has been written since is applied too.
   void apply_in_snapshot(uint64_t version, double *timestamp) const;
-  void pin();
-  void unpin();
+  uint64_t pin();
+  void unpin(uint64_t pin) noexcept;
 
   size_t size() const;
   // With what is taken and not done.
@@ -53,8 +55,8 @@ class TouchLog {
   // candidate younger, which is looked at when it comes up.
   bool any_backward() const;
 
-  // Moves up to `most` entries out, to be written, ordered by row; apply() still sees them until done(). Under the
-  // writer lock.
+  // Moves up to `most` entries out, the first that came, to be written, ordered by row; apply() still sees them until
+  // done(). Under the writer lock.
   std::vector<Touch> take(size_t most);
   // All that was taken has been written, or (`written` false) is pending again. Under the writer lock.
   // When memory is too short to remember, touches are lost.
@@ -73,15 +75,23 @@ class TouchLog {
     double time() const { return item ? item->timestamp.load() : timestamp; }
   };
   using Map = std::unordered_map<uint64_t, Entry>;  // by version, which is unique and never reused
+  struct Written {
+    double timestamp = 0;
+    bool backward = false;
+    uint64_t batch = 0;
+  };
 
   const Entry *find_unwritten(uint64_t version) const;  // requires mutex_
 
   mutable std::mutex mutex_;
   Map pending_;
-  Map writing_;  // changed under the writer lock only
-  Map written_;  // since the first of the present pins
-  size_t pins_ = 0;
-  size_t backward_ = 0;  // entries of pending_ that moved backward
+  std::deque<uint64_t> order_;  // the versions in pending_, as they came
+  Map writing_;                 // changed under the writer lock only
+  // What was written since the first of the present pins: the time alone, so that a scan keeps alive nothing that
+  // leaves memory meanwhile.
+  std::unordered_map<uint64_t, Written> written_;
+  std::map<uint64_t, size_t> pins_;  // how many since which batch was the last
+  size_t backward_ = 0;              // entries of pending_ that moved backward
   std::atomic<uint64_t> written_batches_{0};
 };
 

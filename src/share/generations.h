@@ -59,6 +59,9 @@ class Generations {
     if (words_) __builtin_prefetch(&words_[index(hash)]);
   }
 
+  // Of an item that remembers this, the disk must be asked, whatever the word is.
+  static constexpr uint64_t kDoubtful = 1;
+
   static bool stable(uint64_t word) { return (word & 1) == 0; }
 
   // Is it certain that no write changed the key between the words `since` and `now`, which has just been read?

@@ -213,6 +213,18 @@ TEST(default_max_disk_size_is_one_gibibyte) {
   dbc_free(cache);
 }
 
+// What SQLite refuses to store would look like damage.
+TEST(the_largest_value_is_named) {
+  dbc_options *options = dbc_options_new();
+  CHECK(dbc_options_set_u64(options, DBC_MAX_DISK_SIZE_BYTES, UINT64_C(4000000000)) == DBC_OK);
+  dbc_cache *cache = NULL;
+  CHECK(dbc_open(PATH, "1.0.0", options, &cache) == DBC_OK);
+  dbc_options_free(options);
+  CHECK(dbc_put(cache, KEY("k"), "v", 999995905u, 0, NULL, NULL) == DBC_INVALID_ARGUMENT);
+  CHECK_TEXT(dbc_last_error(), "Item size (999995905 bytes) exceeds the largest value of SQLite (999995904 bytes)");
+  dbc_free(cache);
+}
+
 static unsigned mode_of(const char *path) {
   struct stat info;
   CHECK(stat(path, &info) == 0);

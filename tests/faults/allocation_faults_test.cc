@@ -64,6 +64,35 @@ TEST_P(AllocationFaults, EveryAllocationMayFail) {
               static_cast<unsigned long long>(runs), static_cast<unsigned long long>(failures));
 }
 
+// The buffer has what memory could not be told of.
+TEST(WriteBehindAllocationFaults, NoPutBehindIsHiddenByWhatMemoryHasOfBefore) {
+  install_fault_allocator();
+  Folder folder;
+  bool failed = true;
+  for (uint64_t k = 1; failed; ++k) {
+    folder.clear();
+    dbc_options *options = dbc_options_new();
+    ASSERT_EQ(dbc_options_set_u64(options, DBC_WRITE_MODE, DBC_WRITE_BEHIND), DBC_OK);
+    ASSERT_EQ(dbc_options_set_double(options, DBC_WRITE_BEHIND_DELAY_SECONDS, 3600), DBC_OK);
+    dbc_cache *cache = nullptr;
+    ASSERT_EQ(dbc_open((folder.path() + "/cache.db").c_str(), "1", options, &cache), DBC_OK);
+    ASSERT_EQ(dbc_put(cache, "a", 1, "old", 3, DBC_TEXT, nullptr, nullptr), DBC_OK);
+    ASSERT_EQ(dbc_flush(cache), DBC_OK);
+    injector().arm(kNoMemory, k, false);
+    dbc_status put = dbc_put(cache, "a", 1, "new", 3, DBC_TEXT, nullptr, nullptr);
+    failed = injector().fired();
+    injector().disarm();
+    dbc_value *value = nullptr;
+    ASSERT_EQ(dbc_get(cache, "a", 1, nullptr, &value), DBC_OK);
+    EXPECT_EQ(std::string(static_cast<const char *>(dbc_value_data(value)), dbc_value_size(value)),
+              put == DBC_OK ? "new" : "old")
+        << "allocation " << k;
+    dbc_value_release(value);
+    dbc_free(cache);
+    dbc_options_free(options);
+  }
+}
+
 const Setting kSettings[] = {
     {"WithoutMemoryTier", Limits::kDiskOnly},
     {"WithoutDiskEviction", Limits::kMemoryOnly},

@@ -21,7 +21,9 @@ namespace {
 struct Faults {
   bool begin = false;
   bool commit = false;
+  std::function<void()> before_begin;
   std::function<void()> before_commit;
+  std::function<void()> after_commit;
   std::function<void()> after_read;
 };
 
@@ -49,6 +51,7 @@ class FaultyTransaction final : public Transaction {
     if (faults_->before_commit) std::exchange(faults_->before_commit, nullptr)();
     if (faults_->commit) throw Error(Status::kFull, "no space left");
     real_->commit(publish);
+    if (faults_->after_commit) std::exchange(faults_->after_commit, nullptr)();
   }
 
  private:
@@ -67,6 +70,7 @@ class FaultyStore final : public Store {
   }
   std::unique_ptr<Snapshot> snapshot() override { return real_->snapshot(); }
   std::unique_ptr<Transaction> begin() override {
+    if (faults_->before_begin) std::exchange(faults_->before_begin, nullptr)();
     if (faults_->begin) throw Error(Status::kBusy, "another writer");
     return std::make_unique<FaultyTransaction>(real_->begin(), faults_);
   }
@@ -98,6 +102,7 @@ struct Limits {
   double disk_ttl_seconds = 1000;
   uint64_t max_item_size_bytes = 1000;
   bool memory_values = true;
+  bool write_behind = false;
 };
 
 class CacheTest : public ::testing::Test {
@@ -118,6 +123,8 @@ class CacheTest : public ::testing::Test {
     options.disk_ttl_seconds = limits.disk_ttl_seconds;
     options.max_item_size_bytes = limits.max_item_size_bytes;
     options.memory_values = limits.memory_values;
+    options.write_behind = limits.write_behind;
+    options.write_behind_delay_seconds = 3600;
     options.log_sink = std::make_shared<LogSink>(
         [](void *context, int level, const char *message, size_t size) {
           auto *test = static_cast<CacheTest *>(context);
@@ -196,6 +203,54 @@ class CacheTest : public ::testing::Test {
   Lines lines_;
   std::function<void()> on_line_;
 };
+
+// ---------------------------------------------------------------------------------------------- written behind ----
+
+TEST_F(CacheTest, WhatIsEvictedByItsOwnCommitIsGoneWithIt) {
+  open({.max_disk_items = 2, .write_behind = true});
+  put("a", "1", 1);
+  put("b", "2", 2);
+  put("c", "3", 3);
+  std::string seen;
+  faults_.after_commit = [&] { seen = get("a", 4); };
+  cache_->flush();
+  EXPECT_EQ(seen, "(none)");
+  EXPECT_EQ(resident(), "bc");
+  EXPECT_EQ(tier("a", 4), Tier::kNone);
+}
+
+TEST_F(CacheTest, APutBehindDoesNotComeAfterALaterOneOfABatch) {
+  open({.write_behind = true});
+  std::vector<Cache::NewItem> batch = {{Key("k"), "later"}, {Key("other"), "x"}};
+  uint64_t versions[2];
+  double time = 1;
+  uint64_t earlier = 0;
+  faults_.before_begin = [&] {
+    earlier = put("k", "earlier");
+    EXPECT_EQ(get("k"), "earlier");
+  };
+  cache_->put_many(batch, false, &time, versions);
+  ASSERT_LT(earlier, versions[0]);
+  EXPECT_EQ(get("k"), "later");
+  cache_->clear_memory();
+  EXPECT_EQ(get("k"), "later");
+  cache_->flush();
+  EXPECT_EQ(get("k"), "later");
+}
+
+TEST_F(CacheTest, APutBehindThatIsLaterThanABatchStays) {
+  open({.write_behind = true});
+  std::vector<Cache::NewItem> batch = {{Key("k"), "earlier"}, {Key("other"), "x"}};
+  uint64_t versions[2];
+  double time = 1;
+  faults_.before_commit = [&] { put("k", "later"); };
+  cache_->put_many(batch, false, &time, versions);
+  EXPECT_EQ(get("k"), "later");
+  cache_->clear_memory();
+  EXPECT_EQ(get("k"), "later");
+  cache_->flush();
+  EXPECT_EQ(get("k"), "later");
+}
 
 // --------------------------------------------------------------------------------------- when the disk refuses ----
 

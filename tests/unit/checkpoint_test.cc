@@ -15,14 +15,17 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <thread>
 
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/status.h"
 #include "disk/connection.h"
 #include "disk/sqlite_store.h"
+#include "disk/wal_index.h"
 #include "processes.h"
 
 namespace {
@@ -140,15 +143,18 @@ class CheckpointTest : public ::testing::Test {
   }
   static void TearDownTestSuite() { sqlite3_vfs_register(usual, 1); }
 
-  void open(Durability durability = Durability::kNormal) {
+  std::unique_ptr<SqliteStore> make_store(Durability durability, double busy_timeout_seconds) {
     StoreOptions options;
     options.path = path_;
     options.schema_version = "1";
     options.durability = durability;
-    options.busy_timeout_seconds = 60;
+    options.busy_timeout_seconds = busy_timeout_seconds;
     options.touch_delay_seconds = 3600;  // what is urgent is done all the same
     LogScope log(logger_);
-    store_ = std::make_unique<SqliteStore>(options, logger_, log);
+    return std::make_unique<SqliteStore>(options, logger_, log);
+  }
+  void open(Durability durability = Durability::kNormal, double busy_timeout_seconds = 60) {
+    store_ = make_store(durability, busy_timeout_seconds);
   }
   void close() {
     LogScope log(logger_);
@@ -246,6 +252,70 @@ TEST_F(CheckpointTest, AFailedSyncLosesNothing) {
   ASSERT_TRUE(check.step());
   EXPECT_EQ(check.bytes(0), "ok");
   EXPECT_GE(connection.query_integer("SELECT count(*) FROM item NOT INDEXED"), items);
+  close();
+}
+
+// Nor if the writer lock cannot be had then: until it can, the WAL is not begun anew.
+TEST_F(CheckpointTest, AFailedSyncLosesNothingWhileAnotherWrites) {
+  open(Durability::kNormal, 0.05);
+  const int before = failures;
+  std::unique_ptr<SqliteStore> other = make_store(Durability::kNormal, 60);
+  std::atomic<bool> syncing{false}, locked{false};
+  {
+    std::lock_guard lock(device);
+    fails = true;
+    during_sync = [&] {
+      syncing = true;
+      while (!locked) std::this_thread::sleep_for(1ms);
+    };
+  }
+  put_until([&] { return syncing.load(); });
+  WalIndex index;
+  std::optional<Connection> connection(std::in_place, path_, SQLITE_OPEN_READWRITE);
+  connection->query_integer("SELECT count(*) FROM item");
+  ASSERT_TRUE(index.find(connection->handle()));
+  EXPECT_LT(index.pages_to_copy(), 2000u);
+  {
+    auto transaction = other->begin();
+    locked = true;
+    while (failures == before) std::this_thread::sleep_for(1ms);
+    std::this_thread::sleep_for(200ms);  // longer than the busy timeout
+  }
+  put(0);
+  EXPECT_GT(index.pages_to_copy(), 4000u);  // all of it once more
+  connection.reset();
+  {
+    LogScope log(logger_);
+    other->close(log);
+  }
+  {
+    std::lock_guard lock(device);
+    to_be_told.clear();
+  }
+  close();
+}
+
+// Damage may come in between the looks.
+TEST_F(CheckpointTest, AnIndexThatIsNotPlausibleIsMendedUnderTheLockThatTheCheckpointHas) {
+  open();
+  std::atomic<bool> due{false}, ended{false};
+  {
+    std::lock_guard lock(wal_sync);
+    during_wal_sync = [&] {
+      due = true;
+      while (!ended) std::this_thread::sleep_for(1ms);
+      int descriptor = ::open((path_ + "-shm").c_str(), O_RDWR | O_CLOEXEC);
+      uint32_t nonsense = 0x7fffffff;
+      EXPECT_EQ(pwrite(descriptor, &nonsense, 4, 96), 4);  // nBackfill
+      ::close(descriptor);
+    };
+  }
+  put_until([&] { return due.load(); });
+  ended = true;
+  std::this_thread::sleep_for(300ms);  // until it has the lock
+  auto start = Clock::now();
+  put(1);
+  EXPECT_LT(seconds_since(start), 30);  // half the busy timeout
   close();
 }
 

@@ -573,6 +573,88 @@ TEST_P(SqliteFileTest, ADamagedLargeValueIsNeverGivenOut) {
   close(*store);
 }
 
+// A row is the value and 4096 bytes at the most, so what is refused is refused before SQLite is asked, of which a build
+// may allow less than others.
+TEST_P(SqliteFileTest, TheLargestValueFitsWithTheLongestKey) {
+  auto lower = [](sqlite3 *handle, char **, const sqlite3_api_routines *) {
+    sqlite3_limit(handle, SQLITE_LIMIT_LENGTH, 100'000);
+    return SQLITE_OK;
+  };
+  int (*extension)(sqlite3 *, char **, const sqlite3_api_routines *) = lower;
+  sqlite3_auto_extension(reinterpret_cast<void (*)()>(extension));
+  auto store = open();
+  sqlite3_cancel_auto_extension(reinterpret_cast<void (*)()>(extension));
+  std::string key;
+  for (int i = 0; i < 256; ++i) key += "\xf0\x9f\x98\x80";
+  put(*store, key, 1, std::string(100'000 - 4096, 'v'));
+  EXPECT_EQ(value_of(*store, key).size(), 100'000u - 4096);
+  try {
+    put(*store, "larger", 2, std::string(100'000 - 4095, 'v'));
+    ADD_FAILURE();
+  } catch (const Error &error) {
+    EXPECT_EQ(error.status(), Status::kInvalidArgument);
+    EXPECT_NE(std::string(error.what()).find("95904"), std::string::npos) << error.what();
+  }
+  EXPECT_EQ(value_of(*store, key).size(), 100'000u - 4096);
+  close(*store);
+}
+
+// A file outlives many schema versions.
+TEST_P(SqliteFileTest, CountsAreSharedHoweverManySchemaVersionsThereWere) {
+  for (int i = 0; i < 8; ++i) {
+    auto store = open(std::to_string(i));
+    put(*store, "key" + std::to_string(i), i);
+    auto transaction = store->begin();
+    transaction->erase_other_schemas();
+    transaction->commit([] {});
+    transaction.reset();
+    close(*store);
+  }
+  auto store = open("8");
+  auto other = open("7");
+  put(*store, "a", 1);
+  put(*other, "b", 1);
+  auto writer = other->begin();
+  // Without the writer lock, which is held.
+  EXPECT_EQ(store->totals().items, 3u);
+  writer.reset();
+  EXPECT_EQ(evict(*store, 4),
+            "ab"
+            "key7-");
+  EXPECT_EQ(other->totals().items, 0u);
+  close(*store);
+  close(*other);
+  execute_in_file("SELECT 1");
+}
+
+TEST_P(SqliteFileTest, HitsWithoutEndDoNotKeepAFlushFromEnding) {
+  auto store = open();
+  std::vector<ItemRef> items;
+  for (int i = 0; i < 10'000; ++i) {
+    std::string key = "key" + std::to_string(i);
+    put(*store, key, 1);
+    items.push_back(read(*store, key).item);
+    items.back()->resident.store(true);
+  }
+  std::atomic<bool> stop{false};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 3; ++t) {
+    threads.emplace_back([&] {
+      for (double time = 2; !stop; ++time) {
+        for (const ItemRef &item : items) {
+          item->timestamp.store(time);
+          if (!item->touched.load()) store->touched(*item, false);
+        }
+      }
+    });
+  }
+  for (int i = 0; i < 10; ++i) store->flush();
+  stop = true;
+  for (std::thread &thread : threads) thread.join();
+  for (const ItemRef &item : items) item->resident.store(false);
+  close(*store);
+}
+
 TEST_P(SqliteFileTest, AFileOfFormat1IsMigratedWithAllItHolds) {
   execute_in_file(R"sql(
 PRAGMA journal_mode=WAL;

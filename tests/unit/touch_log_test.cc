@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <numeric>
 #include <string>
 #include <thread>
 #include <vector>
@@ -218,7 +219,7 @@ TEST(TouchLogTest, WhatWasWrittenSinceAPinIsAppliedInSnapshots) {
     log.apply_in_snapshot(1, &time);
     return time;
   };
-  log.pin();
+  uint64_t pin = log.pin();
   log.add(*item, false);
   log.take(SIZE_MAX);
   log.done(true);
@@ -227,13 +228,84 @@ TEST(TouchLogTest, WhatWasWrittenSinceAPinIsAppliedInSnapshots) {
   item->timestamp.store(7);
   log.add(*item, false);
   EXPECT_EQ(in_snapshot(), 7);
-  log.pin();
-  log.unpin();
+  log.unpin(log.pin());
   log.take(SIZE_MAX);
   log.done(true);
   EXPECT_EQ(in_snapshot(), 7);
-  log.unpin();
+  log.unpin(pin);
   EXPECT_EQ(in_snapshot(), 2);
+}
+
+// Where several threads scan there is always some snapshot.
+TEST(TouchLogTest, WhatWasWrittenBeforeTheFirstOfThePresentSnapshotsIsForgotten) {
+  TouchLog log;
+  ItemRef early = make_item({.timestamp = 5});
+  ItemRef late = make_item({.version = 2, .timestamp = 6});
+  auto in_snapshot = [&](uint64_t version) {
+    double time = 2;
+    log.apply_in_snapshot(version, &time);
+    return time;
+  };
+  auto write = [&](Item &item) {
+    log.add(item, false);
+    log.take(SIZE_MAX);
+    log.done(true);
+  };
+  uint64_t first = log.pin();
+  write(*early);
+  uint64_t second = log.pin(), third = log.pin();
+  write(*late);
+  log.unpin(second);
+  EXPECT_EQ(in_snapshot(1), 5);
+  log.unpin(first);
+  EXPECT_EQ(in_snapshot(1), 2);
+  EXPECT_EQ(in_snapshot(2), 6);
+  log.unpin(third);
+  EXPECT_EQ(in_snapshot(2), 2);
+}
+
+TEST(TouchLogTest, ASnapshotOfBeforeAWayBackAndATouchAfterItSeesTheTouch) {
+  TouchLog log;
+  ItemRef item = make_item({.timestamp = 1});
+  uint64_t pin = log.pin();
+  for (double time : {1.0, 3.0}) {
+    item->timestamp.store(time);
+    log.add(*item, time == 1);
+    log.take(SIZE_MAX);
+    log.done(true);
+  }
+  double time = 9;  // as in the file when the snapshot began
+  log.apply_in_snapshot(1, &time);
+  EXPECT_EQ(time, 3);
+  log.unpin(pin);
+}
+
+TEST(TouchLogTest, WhatCameFirstIsWrittenFirst) {
+  TouchLog log;
+  std::vector<ItemRef> items;
+  for (uint64_t version = 1; version <= 100; ++version) items.push_back(make_item({.version = version}));
+  auto taken = [&](size_t most) {
+    std::vector<uint64_t> versions;
+    for (const TouchLog::Touch &touch : log.take(most)) versions.push_back(touch.version);
+    std::sort(versions.begin(), versions.end());
+    return versions;
+  };
+  auto numbers = [](uint64_t first, uint64_t last) {
+    std::vector<uint64_t> all(last - first + 1);
+    std::iota(all.begin(), all.end(), first);
+    return all;
+  };
+  for (int i = 0; i < 60; ++i) log.add(*items[i], false);
+  EXPECT_EQ(taken(20), numbers(1, 20));
+  for (int i = 60; i < 100; ++i) log.add(*items[i], false);
+  EXPECT_EQ(taken(10), numbers(21, 30));
+  log.done(false);  // they are the first still
+  EXPECT_EQ(taken(30), numbers(1, 30));
+  log.done(true);
+  EXPECT_EQ(taken(40), numbers(31, 70));
+  EXPECT_EQ(taken(100), numbers(71, 100));
+  log.done(true);
+  EXPECT_EQ(log.size(), 0u);
 }
 
 TEST(TouchLogTest, OfAnItemOutsideMemoryOnlyTheTimeIsKept) {
@@ -476,14 +548,14 @@ TEST(TouchLogTest, OfTwoTakesTheLaterIsSeenAndComesBack) {
 TEST(TouchLogTest, WhatIsKeptForSnapshotsKeepsNoItem) {
   TouchLog log;
   ItemRef item = make_item({.timestamp = 5, .value = std::string(200'000, 'x')});
-  log.pin();
+  uint64_t pin = log.pin();
   log.add(*item, false);
   log.take(SIZE_MAX);
   log.done(true);
   size_t before = given_out();
   item = {};
   EXPECT_LT(given_out() + 190'000, before);
-  log.unpin();
+  log.unpin(pin);
 }
 #endif
 

@@ -212,7 +212,7 @@ unsafe extern "C" {
     pub fn dbc_value_timestamp(value: *const dbc_value) -> f64;
     pub fn dbc_value_retain(value: *mut dbc_value);
     pub fn dbc_value_release(value: *mut dbc_value);
-    #[doc = " Stores an item in both tiers, then evicts until all limits hold (which may hit the item itself). `value` may be NULL\n when `value_size` is 0. `*version` (may be NULL) becomes the item's version, see dbc_value_version. One transaction.\n Errors: DBC_INVALID_ARGUMENT (also for a value larger than max_disk_size_bytes; what was stored before stays),\n DBC_CLOSED, DBC_BUSY, DBC_IO, DBC_FULL, DBC_CORRUPT, DBC_NO_MEMORY."]
+    #[doc = " Stores an item in both tiers, then evicts until all limits hold (which may hit the item itself). `value` may be NULL\n when `value_size` is 0. `*version` (may be NULL) becomes the item's version, see dbc_value_version. One transaction.\n Errors: DBC_INVALID_ARGUMENT (also for a value larger than max_disk_size_bytes, or than the 999 995 904 bytes that\n SQLite can store beside a key; what was stored before stays), DBC_CLOSED, DBC_BUSY, DBC_IO, DBC_FULL, DBC_CORRUPT,\n DBC_NO_MEMORY."]
     pub fn dbc_put(
         cache: *mut dbc_cache,
         key: *const ::core::ffi::c_char,
