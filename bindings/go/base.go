@@ -2,11 +2,11 @@ package dbc
 
 // #include "calls.h"
 //
-// // No Go pointer outlives these calls, and nothing in them calls back.
+// // No Go pointer outlives these calls, and nothing in them calls back. (dbcgo_dropped may: like every call but
+// // those on values it can find that a damaged file was replaced, and log that.)
 // #cgo noescape dbcgo_get_silent
 // #cgo nocallback dbcgo_get_silent
 // #cgo noescape dbcgo_dropped
-// #cgo nocallback dbcgo_dropped
 // #cgo nocallback dbc_value_release
 // #cgo nocallback dbc_result_free
 import "C"

@@ -39,9 +39,10 @@
 //
 // # Waiting
 //
-// Calls take no [context.Context]. A read waits for nobody. A write waits for other writers of the file at most
-// for [WithBusyTimeout]; it could not be taken back once it has begun, and one that takes place after its
-// caller was told it was cancelled would be worse than the wait.
+// Calls take no [context.Context]. A read waits for nobody, unless it finds an item that has expired or is of
+// no use, and removes it. A write waits for other writers of the file at most for [WithBusyTimeout]; it could
+// not be taken back once it has begun, and one that takes place after its caller was told it was cancelled
+// would be worse than the wait.
 //
 // # Processes
 //

@@ -461,6 +461,45 @@ def test_table_clear_outruns_calls_on_their_way(table: ObjectTable[Item]) -> Non
     assert held(table) == {}
 
 
+def test_table_a_signal_handler_may_use_the_cache(table: ObjectTable[Item], library: Library) -> None:
+    """What it has changed in the middle of a call is no error of that call."""
+    first = Item()
+    table.store("k", b"k", 1, first, table.reports)
+    table.store("other", b"other", 2, Item(), table.reports)
+    table.held.pop("k")  # as when another call forgets it between two lines of this one
+    library.dropped = [1, 2]
+    table.let_go()
+    assert held(table) == {}
+    table._keys[3] = "k"
+    table.held["k"] = (b"", 4, first)
+    table._keys[4] = "k"
+    library.dropped = [3]  # what another call has overtaken
+    table.let_go()
+    assert held(table) == {"k": 4}
+
+
+def test_table_a_report_that_is_interrupted_lets_everything_go(
+    table: ObjectTable[Item], library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for version in range(1, 5):
+        table.store(f"k{version}", f"k{version}".encode(), version, Item(), table.reports)
+
+    class Timeout(Exception):
+        pass
+
+    def interrupted(buffer: object, count: int) -> list[int]:
+        raise Timeout
+
+    library.dropped = [1, 2]
+    table._buffers.append(ffi.new("uint64_t[]", 512))
+    with monkeypatch.context() as patch:
+        patch.setattr(objects_module, "ffi", type("Interrupted", (), {"unpack": staticmethod(interrupted)}))
+        with pytest.raises(Timeout):
+            table.let_go()
+    assert held(table) == {}
+    assert table._keys == {}
+
+
 def test_the_model_round_trips(path: str) -> None:
     import datetime
     import math
@@ -566,6 +605,65 @@ def test_a_model_whose_validators_raise_anything(path: str) -> None:
         moody = True
         assert cache.get("k") is None
         assert cache.get_stats().discarded == 1
+
+
+def test_an_exception_that_only_happened_to_come_then_is_the_callers(path: str) -> None:
+    """A signal handler's, such as a timeout: it says nothing about the value."""
+    from pydantic import field_validator
+
+    class Timeout(Exception):
+        pass
+
+    class Interrupted(CacheableModel):
+        schema_version: str = "1"
+        number: int
+
+        @field_validator("number")
+        @classmethod
+        def check(cls, number: int) -> int:
+            if due:
+                due.pop()
+                raise Timeout
+            return number
+
+    due: list[bool] = []
+    with DiskBackedCache(path, Interrupted) as cache:
+        value = Interrupted(number=1)
+        cache.put("k", value)
+        cache.clear_memory()
+        due.append(True)
+        with pytest.raises(Timeout):
+            cache.get("k")
+        assert cache.get("k") == value
+        assert cache.get_stats().discarded == 0
+
+
+def test_a_value_that_does_not_decode_is_a_miss_while_another_program_writes(path: str) -> None:
+    with DiskBackedCache(path, Library0) as old:
+        old.put("bad", Library0(text="x"))
+    with DiskBackedCache(path, Library1, busy_timeout_seconds=0.05) as cache:
+        cache.put("good", Library1(number=1))
+        cache.clear_memory()
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        assert cache.get("bad") is None
+        assert cache.get_many(["good", "bad"]) == {"good": Library1(number=1)}
+        other.execute("ROLLBACK")
+        other.close()
+        stats = cache.get_stats()
+        assert (stats.discarded, stats.misses, stats.disk_hits) == (0, 2, 1)
+        assert cache.get("bad") is None
+        assert cache.get_stats().discarded == 1
+
+
+class Library0(CacheableModel):
+    schema_version: str = "1"
+    text: str
+
+
+class Library1(CacheableModel):
+    schema_version: str = "1"
+    number: int
 
 
 def test_a_generic_model_of_users(path: str) -> None:

@@ -167,3 +167,16 @@ def test_batches_of_keys_beyond_ascii(cache: DiskBackedCache[User]) -> None:
     cache.clear_memory()
     assert list(cache.get_many(reversed(keys))) == keys[::-1]
     assert cache.delete_many(keys) == 4
+
+
+def test_a_mapping_that_changes_meanwhile_is_stored_in_pairs(open_users: OpenUsers) -> None:
+    """Keys and values come from one look at it."""
+
+    class Changing(dict[str, User]):
+        def values(self) -> Any:
+            return list(super().values())[1:]
+
+    cache = open_users()
+    cache.put_many(Changing(a=ADA, b=BOB))
+    cache.clear_memory()
+    assert cache.get_many(["a", "b"]) == {"a": ADA, "b": BOB}

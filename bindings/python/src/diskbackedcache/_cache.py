@@ -48,8 +48,9 @@ class CheckResult(NamedTuple):
 def _split(items: Mapping[str, ModelT] | Iterable[tuple[str, ModelT]]) -> tuple[list[str], list[ModelT]]:
     """The keys and the values of a batch."""
     if isinstance(items, Mapping):
-        mapping = cast("Mapping[str, ModelT]", items)
-        return list(mapping), list(mapping.values())
+        # Once, and at one go: others may change it meanwhile.
+        pairs = list(cast("Mapping[str, ModelT]", items).items())
+        return [key for key, _ in pairs], [value for _, value in pairs]
     keys: list[str] = []
     values: list[ModelT] = []
     if not isinstance(items, Iterable) or isinstance(items, (str, bytes)):

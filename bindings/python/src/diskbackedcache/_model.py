@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, NoReturn, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 
 class CacheableModel(BaseModel):
@@ -95,10 +95,23 @@ class Codec(Generic[ModelT]):
         """The object. Raises UndecodableError, whatever a validator of the model has raised."""
         try:
             value = self._decode(data, by_alias=False, by_name=True)
-        except MemoryError:
+        except ValidationError as e:
+            raise UndecodableError(str(e)) from e
+        except (MemoryError, RecursionError):
             raise
         except Exception as e:
-            raise UndecodableError(str(e)) from e
+            self._blame(data, e)
         if type(value) is not self.model or getattr(value, "schema_version", None) != self.schema_version:
             raise UndecodableError(f"not an instance of {self.model.__name__} {self.schema_version}")
         return value
+
+    def _blame(self, data: bytes, error: Exception) -> NoReturn:
+        """What is not Pydantic's own was raised by a validator of the model, or by a signal handler that happened to
+        run meanwhile (a timeout, say). That one does not come again, and is the caller's; the value is good."""
+        try:
+            self._decode(data, by_alias=False, by_name=True)
+        except type(error):
+            raise UndecodableError(str(error)) from error
+        except Exception:
+            pass
+        raise error

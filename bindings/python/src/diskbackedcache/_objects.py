@@ -74,8 +74,9 @@ class ObjectTable(Generic[ModelT]):
 
         Returns the object that stands for this version from now on: the one already held, if there is one.
         """
+        gone: list[object] = []  # freed after the lock, since that may run anything
         with self._lock:
-            return self._store(key, encoded, version, value, since)
+            return self._store(key, encoded, version, value, since, gone)
 
     @contextmanager
     def storing_many(
@@ -88,9 +89,10 @@ class ObjectTable(Generic[ModelT]):
             since = self.reports
 
         def store(keys: Sequence[str], versions: Sequence[int], values: Sequence[ModelT]) -> None:
+            gone: list[object] = []
             with self._lock:
                 for key, version, value in zip(keys, versions, values):
-                    self._store(key, key.encode(), version, value, since)
+                    self._store(key, key.encode(), version, value, since, gone)
 
         try:
             yield store
@@ -98,14 +100,16 @@ class ObjectTable(Generic[ModelT]):
             with self._lock:
                 self._room -= count
 
-    def _store(self, key: str, encoded: bytes, version: int, value: ModelT, since: int) -> ModelT:
+    # A signal handler that uses the cache may come in between any two of these lines, so none relies on what one before
+    # it has seen. What is left over by that is found by its version, or when the two dicts are compared.
+    def _store(self, key: str, encoded: bytes, version: int, value: ModelT, since: int, gone: list[object]) -> ModelT:
         present = self.held.get(key)
         if present is not None:
             if present[1] == version:
                 return present[2]
             if present[1] > version:
                 return value
-            del self.held[key]
+            gone.append(self.held.pop(key, None))
             self._keys.pop(present[1], None)
         if since >= self._forgotten and self._recent.get(version, 0) <= since and self._older.get(version, 0) <= since:
             self.held[key] = (_question(self._address, len(encoded), version) + encoded, version, value)
@@ -117,7 +121,7 @@ class ObjectTable(Generic[ModelT]):
         with self._lock:
             present = self.held.get(key)
             if present is not None and present[1] == version:
-                del self.held[key]
+                self.held.pop(key, None)
                 self._keys.pop(version, None)
 
     def let_go(self) -> None:
@@ -126,9 +130,14 @@ class ObjectTable(Generic[ModelT]):
             buffer = self._buffers.pop()
         except IndexError:
             buffer = ffi.new("uint64_t[]", _REPORT_SIZE)
-        count = lib.dbcpy_dropped(self._handle, buffer, _REPORT_SIZE)
-        if count:
-            self._let_go(buffer, count)
+        try:
+            count = lib.dbcpy_dropped(self._handle, buffer, _REPORT_SIZE)
+            if count:
+                self._let_go(buffer, count)
+        except BaseException:
+            # Of a signal handler, say. The library reports a version once: of this report nobody will hear again.
+            self.clear()
+            raise
         self._buffers.append(buffer)
 
     def _let_go(self, buffer: Any, count: int) -> None:
@@ -147,13 +156,15 @@ class ObjectTable(Generic[ModelT]):
                 for version in versions:
                     self._recent[version] = self.reports
                     key = self._keys.pop(version, None)
-                    if key is not None:
-                        gone.append(self.held.pop(key))
+                    held = None if key is None else self.held.get(key)
+                    if key is not None and held is not None and held[1] == version:
+                        gone.append(self.held.pop(key, None))
                 if len(self._recent) > self._room:
-                    if self._older:
-                        self._forgotten = max(self._older.values())
+                    self._forgotten = max(self._forgotten, max(self._older.values(), default=0))
                     self._older = self._recent
                     self._recent = {}
+                    if len(self._keys) != len(self.held):
+                        self._keys = {entry[1]: key for key, entry in list(self.held.items())}
             del gone
             count = lib.dbcpy_dropped(self._handle, buffer, _REPORT_SIZE) if count in (-1, _REPORT_SIZE) else 0
 
@@ -172,7 +183,9 @@ class ObjectTable(Generic[ModelT]):
 
     def after_fork(self) -> None:
         """In the child. The library's memory tier is empty there, and whoever holds the lock may not be there."""
+        gone = list(self.held.values())  # freed last: that may use the cache
         self.held.clear()
         self._buffers.clear()
         self._reset()
         self._forked = True
+        del gone
