@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import random
+import signal
 import sqlite3
 import threading
 import time
@@ -17,7 +18,7 @@ from diskbackedcache import CacheableModel, DiskBackedCache
 from diskbackedcache import _cache as cache_module
 from diskbackedcache import _objects as objects_module
 from diskbackedcache._dbc import ffi, lib
-from diskbackedcache._native import NOW, ask, take, take_through_cffi
+from diskbackedcache._native import NOW, ask, ask_through_cffi, get, get_through_cffi
 from diskbackedcache._objects import ObjectTable
 from models import Blob, User, blob
 
@@ -58,15 +59,15 @@ def test_a_hit_is_the_object_that_was_read(open_blobs: Open) -> None:
     assert cache.get("a") is cache.get_many(["a"])["a"] is read
 
 
-@pytest.fixture(params=["ask", "dbcpy_ask"])
-def asking(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], int]:
+@pytest.fixture(params=["ask", "ask_through_cffi"])
+def asking(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], object]:
     """The function of CPython's own, and cffi's, which other Pythons have."""
-    function: Callable[[bytes], int] = ask if request.param == "ask" else lib.dbcpy_ask
+    function: Callable[[bytes], object] = ask if request.param == "ask" else ask_through_cffi
     monkeypatch.setattr(cache_module, "_ask", function)
     return function
 
 
-def test_asking_for_what_is_held(open_blobs: Open, asking: Callable[[bytes], int]) -> None:
+def test_asking_for_what_is_held(open_blobs: Open, asking: Callable[[bytes], object]) -> None:
     cache, other = open_blobs(), open_blobs()
     one, two = blob(40), blob(50)
     cache.put("a", one)
@@ -94,19 +95,61 @@ def test_asking_takes_questions_only() -> None:
             ask(wrong)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("taking", [take, take_through_cffi])
-def test_taking_what_is_in_a_value(open_blobs: Open, taking: Callable[[int], tuple[int, bytes]]) -> None:
+@pytest.mark.parametrize("getting", [get, get_through_cffi])
+def test_getting_what_is_in_a_value(
+    open_blobs: Open, getting: Callable[[int, bytes, int, float], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache_module, "_get", getting)
     cache = open_blobs()
+    address = cache._address
     for size in (40, 100_000):
         cache.put("a", blob(size))
         version = table_of(cache).held["a"][1]
-        address = lib.dbcpy_get(cache._handle, b"a", 1, 0, NOW)
-        assert taking(address) == (version, blob(size).model_dump_json().encode())
+        assert getting(address, b"a", 0, NOW) == (version, blob(size).model_dump_json().encode())
+        assert getting(address, b"a", version, NOW) == lib.DBC_UNCHANGED
+        assert cache.get("a", timestamp=time.time()) == blob(size)
+    assert getting(address, b"b", 0, NOW) == lib.DBC_NOT_FOUND
+    assert getting(address, b"a", 0, 0.0) == (version, blob(size).model_dump_json().encode())
+    for wrong in ((None, b"a", 0, NOW), (address, "a", 0, NOW), (address, b"a", "0", NOW), (address, b"a", 0, "now")):
+        with pytest.raises(TypeError):
+            getting(*wrong)  # type: ignore[arg-type]
     with pytest.raises(TypeError):
-        taking("a")  # type: ignore[arg-type]
+        getting(address)  # type: ignore[call-arg]
 
 
-def test_other_threads_go_on_while_a_get_waits(open_blobs: Open, path: Path, asking: Callable[[bytes], int]) -> None:
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+def test_timeouts_in_the_middle_of_gets_leak_no_values(open_blobs: Open) -> None:
+    class Timeout(BaseException):
+        pass
+
+    def interrupt(_signal: int, _frame: object) -> None:
+        raise Timeout
+
+    cache = open_blobs(max_item_size_bytes=1, max_disk_size_bytes=10_000_000)
+    cache.put("k", blob(300_000))
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        timeouts, early = 0, 0
+        while timeouts < 2000:
+            if timeouts == 200:
+                early = resident_bytes()
+            try:
+                signal.setitimer(signal.ITIMER_REAL, random.uniform(0.0002, 0.0006))
+                while True:
+                    cache.get("k")
+                    cache.get_many(["k"])
+            except Timeout:
+                timeouts += 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert resident_bytes() - early < 50 * 300_000
+
+
+def test_other_threads_go_on_while_a_get_waits(open_blobs: Open, path: Path, asking: Callable[[bytes], object]) -> None:
     cache = open_blobs(disk_ttl_seconds=0.01, busy_timeout_seconds=0.5)
     cache.put("a", blob(40))
     time.sleep(0.05)

@@ -62,12 +62,15 @@ static int dbcpy_tier(dbc_cache *cache, const char *key, size_t key_size, double
   return status == DBC_OK || status == DBC_NOT_FOUND ? tier : -status;
 }
 
-/* dbc_get_many: a pointer to a dbc_result, or else a status. */
-static uintptr_t dbcpy_get_many(dbc_cache *cache, size_t count, const char *keys, const size_t *key_sizes,
-                                const uint64_t *held_versions, double timestamp) {
-  dbc_result *result = NULL;
-  int status = dbc_get_many(cache, count, keys, key_sizes, held_versions, DBCPY_TIME(timestamp), &result);
-  return status == DBC_OK ? (uintptr_t)result : (uintptr_t)status;
+/* dbc_get_many: the status. The result has an owner before the call: after it, an exception of a signal handler could come
+ * first. */
+static int dbcpy_get_many(dbc_cache *cache, size_t count, const char *keys, const size_t *key_sizes,
+                          const uint64_t *held_versions, double timestamp, dbc_result **result) {
+  return dbc_get_many(cache, count, keys, key_sizes, held_versions, DBCPY_TIME(timestamp), result);
+}
+static void dbcpy_result_free(dbc_result **result) {
+  dbc_result_free(*result);
+  *result = NULL;
 }
 
 /* dbc_put_many: the status. */

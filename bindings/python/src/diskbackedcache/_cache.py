@@ -13,14 +13,13 @@ from . import _logging
 from ._errors import check, check_number, error
 from ._keys import check_timestamp, encode_key, exact_str, exact_strs, key_list, pack_keys
 from ._model import Codec, ModelT, UndecodableError
-from ._native import NOW, SIZE_ARRAY, VERSION_ARRAY, as_pointer, ask, ffi, lib, take
+from ._native import NOW, SIZE_ARRAY, VERSION_ARRAY, Answer, ask, ffi, get, lib
 from ._objects import ObjectTable
 from ._options import encode_path, make_options
 from ._stats import CacheStats, read_stats
 
 _NOT_FOUND: Final = lib.DBC_NOT_FOUND
 _UNCHANGED: Final = lib.DBC_UNCHANGED
-_LAST_STATUS: Final = 4095  # dbcpy_get and dbcpy_get_many: larger answers are addresses
 _TIERS: Final[dict[int, Literal["memory", "disk"] | None]] = {
     lib.DBC_TIER_NONE: None,
     lib.DBC_TIER_MEMORY: "memory",
@@ -29,7 +28,7 @@ _TIERS: Final[dict[int, Literal["memory", "disk"] | None]] = {
 
 # Bound here, so that the hot calls do not look them up.
 _ask: Final = ask
-_get: Final = lib.dbcpy_get
+_get: Final = get
 _put: Final = lib.dbcpy_put
 
 
@@ -78,7 +77,7 @@ class DiskBackedCache(Generic[ModelT]):
     """
 
     # The hot methods look up slots and no dictionary.
-    __slots__ = ("__weakref__", "_closed", "_codec", "_finalizer", "_handle", "_held", "_objects", "_path")
+    __slots__ = ("__weakref__", "_address", "_closed", "_codec", "_finalizer", "_handle", "_held", "_objects", "_path")
 
     def __init__(
         self,
@@ -173,6 +172,7 @@ class DiskBackedCache(Generic[ModelT]):
         # Freed when the last of this object and the calls that are inside of it lets go. A closed one is kept until
         # then: the library answers "closed" on it, to whatever comes late.
         self._handle: Final = ffi.gc(opened[0], lib.dbc_free)
+        self._address: Final = int(ffi.cast("uintptr_t", self._handle))
         self._closed = False
         # Also when the interpreter exits, for the sake of access times that are not written yet.
         self._finalizer: Final = weakref.finalize(self, lib.dbc_close, self._handle)
@@ -231,21 +231,21 @@ class DiskBackedCache(Generic[ModelT]):
         held = self._held.get(key)
         version = 0 if held is None else held[1]
         since = 0 if self._objects is None else self._objects.reports
-        answer = _get(self._handle, encoded, len(encoded), version, seconds)
+        answer = _get(self._address, encoded, version, seconds)
         if held is not None and answer == _UNCHANGED:
             return held[2]
         return self._answer(key, encoded, version, since, answer)
 
-    def _answer(self, key: str, encoded: bytes, held: int, since: int, answer: int) -> ModelT | None:
+    def _answer(self, key: str, encoded: bytes, held: int, since: int, answer: Answer) -> ModelT | None:
         """What a get returns when the library did not say that the object held is the current one."""
         objects = self._objects
-        if answer <= _LAST_STATUS:
+        if isinstance(answer, int):
             if answer != _NOT_FOUND:
                 raise error(answer)
             if objects is not None:
                 objects.forget(key, held)
             return None
-        version, data = take(answer)
+        version, data = answer
         try:
             value = self._codec.decode(data)
         except UndecodableError as e:
@@ -342,17 +342,19 @@ class DiskBackedCache(Generic[ModelT]):
         count = len(wanted)
         held = list(map(self._held.get, wanted))
         versions = array(VERSION_ARRAY, [0 if entry is None else entry[1] for entry in held])
-        answer = lib.dbcpy_get_many(
-            self._handle,
-            count,
-            block,
-            ffi.from_buffer("size_t[]", key_sizes),
-            ffi.from_buffer("uint64_t[]", versions),
-            seconds,
+        owner = ffi.gc(ffi.new("dbc_result **"), lib.dbcpy_result_free)
+        check(
+            lib.dbcpy_get_many(
+                self._handle,
+                count,
+                block,
+                ffi.from_buffer("size_t[]", key_sizes),
+                ffi.from_buffer("uint64_t[]", versions),
+                seconds,
+                owner,
+            )
         )
-        if answer <= _LAST_STATUS:
-            raise error(answer)
-        result = as_pointer(answer, "dbc_result *")
+        result = owner[0]
         found: dict[str, ModelT] = {}
         unusable: list[tuple[int, int, UndecodableError]] = []
         try:
@@ -374,7 +376,7 @@ class DiskBackedCache(Generic[ModelT]):
                     except UndecodableError as e:
                         unusable.append((row, lib.dbc_result_versions(result)[row], e))
         finally:
-            lib.dbc_result_free(result)
+            ffi.release(owner)
         for row, version, reason in unusable:
             self._discard(wanted[row], wanted[row].encode(), version, reason)
         return found

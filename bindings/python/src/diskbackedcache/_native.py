@@ -27,29 +27,39 @@ def last_error() -> str:
     return message.decode("utf-8", "replace")
 
 
-def as_pointer(address: int, kind: str) -> Any:
-    """The C pointer that came as a number."""
-    return ffi.cast(kind, address)
-
-
 def _load_ask_module() -> Any:
     """What is in native/ask.h: a module of its own in the file of _dbc."""
     loader = ExtensionFileLoader("diskbackedcache._ask", _dbc.__file__)
     return loader.create_module(ModuleSpec(loader.name, loader, origin=_dbc.__file__))
 
 
-def take_through_cffi(address: int) -> tuple[int, bytes]:
-    """What is in the dbc_value that came as a number, which is released: its version and its bytes."""
-    value = as_pointer(address, "dbc_value *")
+# What a get says: a status, or the version and the bytes of a value.
+Answer = int | tuple[int, bytes]
+
+_LAST_STATUS: Final = 4095  # of dbcpy_get and dbcpy_ask: larger answers are addresses
+
+
+def _take(answer: int) -> Answer:
+    if answer <= _LAST_STATUS:
+        return answer
+    value = ffi.cast("dbc_value *", answer)
     try:
         return lib.dbc_value_version(value), ffi.unpack(lib.dbcpy_bytes(value), lib.dbc_value_size(value))
     finally:
         lib.dbc_value_release(value)
 
 
+def ask_through_cffi(question: bytes) -> Answer:
+    """What a get of the dbcpy_question, as bytes, says now: see native/calls.h."""
+    return _take(lib.dbcpy_ask(question))
+
+
+def get_through_cffi(address: int, key: bytes, held_version: int, timestamp: float) -> Answer:
+    """The same of a key, at that time, in the cache at that address."""
+    return _take(lib.dbcpy_get(ffi.cast("dbc_cache *", address), key, len(key), held_version, timestamp))
+
+
 _module: Final = _load_ask_module() if sys.implementation.name == "cpython" else None
 
-# Takes a dbcpy_question, as bytes: see native/calls.h.
-ask: Final[Callable[[bytes], int]] = lib.dbcpy_ask if _module is None else _module.ask
-
-take: Final[Callable[[int], tuple[int, bytes]]] = take_through_cffi if _module is None else _module.take
+ask: Final[Callable[[bytes], Answer]] = ask_through_cffi if _module is None else _module.ask
+get: Final[Callable[[int, bytes, int, float], Answer]] = get_through_cffi if _module is None else _module.get
