@@ -176,7 +176,8 @@ void Cache::put_behind(const NewItem &item, bool text, double time, uint64_t *ve
 }
 
 void Cache::commit_buffer() {
-  if (!buffer_ || buffer_->empty()) return;
+  if (!buffer_) return;
+  // Also when it is empty: the thread that has emptied it may still hold the writer lock, and is no other writer.
   std::lock_guard lock(buffer_mutex_);
   if (buffer_->empty()) return;
   // Taken out under the writer lock only: who puts through meanwhile has to find them, see commit_puts().

@@ -140,6 +140,20 @@ TEST(a_put_of_another_handle_is_overwritten_at_the_commit) {
   dbc_free(cache);
 }
 
+// So few that no checkpoint is due, which would be one.
+TEST(the_thread_that_commits_is_no_other_writer) {
+  dbc_options *options = with_double(behind(4, 3600), DBC_TOUCH_DELAY_SECONDS, 3600);
+  dbc_cache *cache = open_with(PATH, "1.0.0", with_double(options, DBC_BUSY_TIMEOUT_SECONDS, 0));
+  for (int i = 0; i < 300; ++i) {
+    put(cache, "a", "1");
+    put(cache, "b", "2");
+    put(cache, "c", "3");  // half of it is full: the thread begins
+    if (i % 16 > 0) usleep((useconds_t)(i % 16 * 10));
+    CHECK(dbc_clear(cache) == DBC_OK);
+  }
+  dbc_free(cache);
+}
+
 TEST(gets_move_the_order_before_the_commit) {
   dbc_options *options = behind(100, 3600);
   CHECK(dbc_options_set_u64(options, DBC_MAX_DISK_ITEMS, 2) == DBC_OK);
