@@ -286,8 +286,7 @@ DBC_API dbc_status dbc_delete(dbc_cache *cache, const char *key, size_t key_size
 
 /* For bindings whose decoder refused a value they were just given: removes the item if it still has `version`, and counts
  * that get as a miss and a discard instead of a hit. `was_memory_hit` is 0 or 1: which kind of hit it was counted as
- * (dbc_get_changed with DBC_MEMORY_VALUES at 0: always 0). DBC_OK, also if the item is gone, or cannot be removed now, which
- * a WARNING says: that get is a miss all the same. Errors: DBC_INVALID_ARGUMENT, DBC_CLOSED. */
+ * (dbc_get_changed with DBC_MEMORY_VALUES at 0: always 0). DBC_OK, also if the item is gone. Errors as dbc_put. */
 DBC_API dbc_status dbc_discard(dbc_cache *cache, const char *key, size_t key_size, uint64_t version, int was_memory_hit);
 
 /* Would a get at that time find the key? DBC_OK or DBC_NOT_FOUND. No statistics, no touch, no promotion, no removal. */

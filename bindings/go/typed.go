@@ -6,6 +6,7 @@ import "C"
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"log/slog"
@@ -164,8 +165,11 @@ func (t *Typed[T]) discard(key string, version uint64, reason error) error {
 	if t.log != nil {
 		t.log.write(slog.LevelDebug, fmt.Sprintf("get(key=%q): value does not decode: %v", key, reason))
 	}
-	if err := t.base.discard(key, version, false); err != nil {
+	if err := t.base.discard(key, version, false); errors.Is(err, ErrClosed) {
 		return err
+	} else if err != nil && t.log != nil {
+		// A miss all the same: a reader is not to fail because writers queue.
+		t.log.write(slog.LevelWarn, fmt.Sprintf("get(key=%q): the item, which does not decode, stays: %v", key, err))
 	}
 	t.lettingGo()
 	return nil

@@ -320,20 +320,13 @@ uint64_t Cache::remove_all(std::span<const Key> keys) {
 void Cache::discard(const Key &key, uint64_t version, bool was_memory_hit) {
   LogScope log(logger_);
   log.add(kTrace, [&] { return "discard(key=" + quoted(key.text) + "): the value does not decode"; });
+  commit_buffer();
+  std::unique_ptr<Transaction> transaction = store_->begin();
   std::vector<ItemRef> left;
-  // As for what has expired: a reader is not to fail because writers queue.
-  try {
-    left.reserve(1);
-    commit_buffer();
-    std::unique_ptr<Transaction> transaction = store_->begin();
-    if (transaction->erase(key, version)) {
-      transaction->commit([&] { erase_from_memory(std::span(&key, 1), &left); });
-      statistics_.add(Counter::kDiscarded);
-    }
-  } catch (const std::exception &error) {
-    log.add(kWarning, [&] {
-      return "could not remove the item of key=" + quoted(key.text) + ", whose value does not decode: " + error.what();
-    });
+  left.reserve(1);
+  if (transaction->erase(key, version)) {
+    transaction->commit([&] { erase_from_memory(std::span(&key, 1), &left); });
+    statistics_.add(Counter::kDiscarded);
   }
   for (const ItemRef &item : left) left_memory(item);
   statistics_.add(Counter::kMisses);

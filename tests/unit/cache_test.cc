@@ -256,7 +256,7 @@ TEST_F(CacheTest, APutBehindThatIsLaterThanABatchStays) {
 
 TEST_F(CacheTest, WhatTheDiskRefusesChangesNothing) {
   open({.max_memory_items = 2, .max_disk_items = 3});
-  put("a", "old");
+  uint64_t version = put("a", "old");
   put("b", "old");
   put("c", "old", 15);
   for (bool at_begin : {true, false}) {
@@ -273,29 +273,11 @@ TEST_F(CacheTest, WhatTheDiskRefusesChangesNothing) {
     std::vector<Key> keys = {Key("a"), Key("b")};
     expect_failure_without_change([&] { cache_->remove_many(keys); });
     expect_failure_without_change([&] { cache_->clear(); });
+    expect_failure_without_change([&] { cache_->discard(Key("a"), version, true); });
   }
   faults_ = {};
   EXPECT_EQ(get("a"), "old");
   EXPECT_EQ(get("c", 15), "old");
-}
-
-// Who could not decode a value has a miss, whether or not the item can be removed now.
-TEST_F(CacheTest, ADiscardThatTheDiskRefusesIsAMiss) {
-  open({});
-  uint64_t version = put("a", "1");
-  for (bool at_begin : {true, false}) {
-    EXPECT_EQ(get("a"), "1");
-    faults_.begin = at_begin;
-    faults_.commit = !at_begin;
-    EXPECT_NO_THROW(cache_->discard(Key("a"), version, true));
-    faults_ = {};
-  }
-  StatisticsSnapshot statistics = cache_->statistics();
-  EXPECT_EQ(statistics.memory_hits, 0);
-  EXPECT_EQ(statistics.misses, 2);
-  EXPECT_EQ(statistics.discarded, 0);
-  cache_->discard(Key("a"), version, false);
-  EXPECT_EQ(get("a"), "(none)");
 }
 
 TEST_F(CacheTest, APurgeThatTheDiskRefusesChangesNothing) {

@@ -258,7 +258,12 @@ class DiskBackedCache(Generic[ModelT]):
 
     def _discard(self, key: str, encoded: bytes, version: int, reason: Exception) -> None:
         _logging.logger.debug("get(key=%r): value does not decode: %s", key, reason)
-        check(lib.dbc_discard(self._handle, encoded, len(encoded), version, 0))
+        status = lib.dbc_discard(self._handle, encoded, len(encoded), version, 0)
+        if status == lib.DBC_CLOSED:
+            raise error(status)
+        if status != lib.DBC_OK:
+            # A miss all the same: a reader is not to fail because writers queue.
+            _logging.logger.warning("get(key=%r): the item, which does not decode, stays: %s", key, error(status))
         if self._objects is not None:
             self._objects.let_go()
 

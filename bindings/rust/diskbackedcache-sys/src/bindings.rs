@@ -262,7 +262,7 @@ unsafe extern "C" {
     ) -> dbc_status;
     #[doc = " DBC_OK if something was removed, DBC_NOT_FOUND if there was nothing. Errors as dbc_put."]
     pub fn dbc_delete(cache: *mut dbc_cache, key: *const ::core::ffi::c_char, key_size: usize) -> dbc_status;
-    #[doc = " For bindings whose decoder refused a value they were just given: removes the item if it still has `version`, and counts\n that get as a miss and a discard instead of a hit. `was_memory_hit` is 0 or 1: which kind of hit it was counted as\n (dbc_get_changed with DBC_MEMORY_VALUES at 0: always 0). DBC_OK, also if the item is gone, or cannot be removed now, which\n a WARNING says: that get is a miss all the same. Errors: DBC_INVALID_ARGUMENT, DBC_CLOSED."]
+    #[doc = " For bindings whose decoder refused a value they were just given: removes the item if it still has `version`, and counts\n that get as a miss and a discard instead of a hit. `was_memory_hit` is 0 or 1: which kind of hit it was counted as\n (dbc_get_changed with DBC_MEMORY_VALUES at 0: always 0). DBC_OK, also if the item is gone. Errors as dbc_put."]
     pub fn dbc_discard(
         cache: *mut dbc_cache,
         key: *const ::core::ffi::c_char,

@@ -17,7 +17,6 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::cache::Cache;
-#[cfg(doc)]
 use crate::error::Error;
 use crate::error::Result;
 use crate::logging;
@@ -100,7 +99,15 @@ impl<T: Serialize + DeserializeOwned> TypedCache<T> {
             Ok(object) => Ok(Some(Arc::new(object))),
             Err(error) => {
                 logging::tell(Level::Debug, format_args!("get(key={key:?}): value does not decode: {error}"));
-                self.cache.discard(key, version, false)?;
+                match self.cache.discard(key, version, false) {
+                    Ok(()) => {}
+                    Err(closed @ Error::Closed(_)) => return Err(closed),
+                    // A miss all the same: a reader is not to fail because writers queue.
+                    Err(error) => logging::tell(
+                        Level::Warn,
+                        format_args!("get(key={key:?}): the item, which does not decode, stays: {error}"),
+                    ),
+                }
                 self.let_go();
                 Ok(None)
             }
