@@ -1,8 +1,10 @@
 package dbc
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"os/exec"
 	"path/filepath"
@@ -265,6 +267,56 @@ func TestAFileThatAnotherProgramHoldsIsBusy(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "cache.db")
 	cache := openCacheAt(t, path, WithBusyTimeout(50*time.Millisecond))
 	must(t, cache.Put("k", []byte("before")))
+	letGo := hold(t, path)
+	for _, err := range []error{cache.Put("k", nil), cache.PutMany(map[string][]byte{"k": nil})} {
+		wantError(t, err, ErrBusy)
+	}
+	if _, err := cache.Delete("k"); !errors.Is(err, ErrBusy) {
+		t.Error(err)
+	}
+	if got, _, err := cache.Get("k"); string(got) != "before" || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
+	letGo()
+	must(t, cache.Put("k", nil))
+}
+
+func TestAValueThatDoesNotDecodeIsAMissWhileAnotherProgramWrites(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "cache.db")
+	texts, err := OpenTyped[string](path, "1")
+	must(t, err)
+	text := "no number"
+	must(t, texts.Put("bad", &text))
+	must(t, texts.Close())
+	var log bytes.Buffer
+	numbers, err := OpenTyped[int](path, "1", WithBusyTimeout(50*time.Millisecond),
+		WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+	must(t, err)
+	defer numbers.Close()
+	one := 1
+	must(t, numbers.Put("good", &one))
+	letGo := hold(t, path)
+	if value, ok, err := numbers.Get("bad"); ok || err != nil {
+		t.Error(value, ok, err)
+	}
+	found, err := numbers.GetMany([]string{"good", "bad"})
+	if err != nil || found["good"] == nil || found["bad"] != nil {
+		t.Error(found, err)
+	}
+	if strings.Count(log.String(), "stays: ") != 2 {
+		t.Error(log.String())
+	}
+	letGo()
+	if _, ok, err := numbers.Get("bad"); ok || err != nil {
+		t.Error(ok, err)
+	}
+	if stats, err := numbers.Stats(); err != nil || stats.Discarded != 1 {
+		t.Error(stats, err)
+	}
+}
+
+// hold makes another program begin to write to the file; the function that it gives ends that.
+func hold(t *testing.T, path string) func() {
 	shell := exec.Command("sqlite3", path)
 	input, err := shell.StdinPipe()
 	must(t, err)
@@ -276,18 +328,10 @@ func TestAFileThatAnotherProgramHoldsIsBusy(t *testing.T) {
 	if _, err := output.Read(make([]byte, 10)); err != nil {
 		t.Fatal(err)
 	}
-	for _, err := range []error{cache.Put("k", nil), cache.PutMany(map[string][]byte{"k": nil})} {
-		wantError(t, err, ErrBusy)
+	return func() {
+		must(t, input.Close())
+		must(t, shell.Wait())
 	}
-	if _, err := cache.Delete("k"); !errors.Is(err, ErrBusy) {
-		t.Error(err)
-	}
-	if got, _, err := cache.Get("k"); string(got) != "before" || err != nil {
-		t.Errorf("%q, %v", got, err)
-	}
-	must(t, input.Close())
-	must(t, shell.Wait())
-	must(t, cache.Put("k", nil))
 }
 
 func TestWriteBehind(t *testing.T) {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use diskbackedcache::{Cache, Compression, Error, OnCorrupt, TypedCache};
 use tempfile::tempdir;
@@ -107,14 +107,10 @@ fn a_newer_format() {
     assert!(matches!(error, Error::Version(_)), "{error:?}");
 }
 
-#[test]
-fn a_file_that_others_keep_busy() {
-    let folder = tempdir().unwrap();
-    let path = folder.path().join("cache.db");
-    let cache = Cache::builder().busy_timeout_seconds(0.05).open(&path, "1.0.0").unwrap();
-    cache.put("key", "before").unwrap();
+/// Another program that has begun to write, until its input ends.
+fn holding(path: &Path) -> Child {
     let mut shell = Command::new("sqlite3")
-        .arg(&path)
+        .arg(path)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -123,12 +119,44 @@ fn a_file_that_others_keep_busy() {
     let mut line = String::new();
     BufReader::new(shell.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
     assert_eq!(line, "begun\n");
-    let error = cache.put("key", "after").unwrap_err();
+    shell
+}
+
+fn let_go(mut shell: Child) {
     drop(shell.stdin.take());
     shell.wait().unwrap();
+}
+
+#[test]
+fn a_file_that_others_keep_busy() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("cache.db");
+    let cache = Cache::builder().busy_timeout_seconds(0.05).open(&path, "1.0.0").unwrap();
+    cache.put("key", "before").unwrap();
+    let shell = holding(&path);
+    let error = cache.put("key", "after").unwrap_err();
+    let_go(shell);
     assert!(matches!(error, Error::Busy(_)), "{error:?}");
     assert_eq!(&*cache.get("key").unwrap().unwrap(), b"before");
     cache.put("key", "after").unwrap();
+}
+
+#[test]
+fn a_value_that_does_not_decode_is_a_miss_while_others_write() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("cache.db");
+    let texts: TypedCache<String> = Cache::builder().open_typed(&path, "1").unwrap();
+    texts.put("bad", "no number".to_string()).unwrap();
+    drop(texts);
+    let numbers: TypedCache<u32> = Cache::builder().busy_timeout_seconds(0.05).open_typed(&path, "1").unwrap();
+    numbers.put("good", 1).unwrap();
+    let shell = holding(&path);
+    assert!(numbers.get("bad").unwrap().is_none());
+    let found = numbers.get_many(["good", "bad"]).unwrap();
+    assert_eq!(found.iter().map(|number| number.as_deref().copied()).collect::<Vec<_>>(), [Some(1), None]);
+    let_go(shell);
+    assert!(numbers.get("bad").unwrap().is_none());
+    assert_eq!(numbers.stats().unwrap().discarded, 1);
 }
 
 #[test]
