@@ -54,6 +54,8 @@ struct State {
 
   void resume_in_child() {
     forks.fetch_add(1, std::memory_order_relaxed);
+    // Threads of the parent that had just come, and were about to see that they must wait, are not here to leave.
+    for (Stripe &stripe : stripes) stripe.inside.store(0, std::memory_order_relaxed);
     for (int descriptor : descriptors) ::close(descriptor);
     descriptors.clear();
     resume();

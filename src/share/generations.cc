@@ -43,6 +43,8 @@ bool Generations::spared(uint64_t hash, uint64_t since, uint64_t now) const {
   uint64_t writes = (now - since) / 2;
   if (writes > kTags) return false;
   uint64_t tags = tags_at(words_[kWords + index(hash)].load(std::memory_order_seq_cst), now);
+  // They may be those of a write that has begun since; then it moved the word before.
+  if (words_[index(hash)].load(std::memory_order_seq_cst) != now) return false;
   for (; writes > 0; --writes, tags >>= kTagBits) {
     uint64_t tag = tags & kAnyKey;
     if (tag == kAnyKey || tag == tag_of(hash)) return false;
@@ -69,7 +71,11 @@ void Generations::end(uint64_t hash) {
 }
 
 void Generations::begin_all() {
-  for (size_t i = 0; words_ && i < kWords; ++i) make_odd(words_[i]);
+  for (size_t i = 0; words_ && i < kWords; ++i) {
+    make_odd(words_[i]);
+    // The tags of a dead writer would go with the word that end_all() leaves.
+    words_[kWords + i].store(kNothingKnown, std::memory_order_release);
+  }
 }
 
 void Generations::end_all() {

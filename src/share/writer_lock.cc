@@ -30,15 +30,14 @@ bool is_before(uint32_t a, uint32_t b) { return static_cast<int32_t>(a - b) < 0;
 
 uint32_t bit_of(uint32_t ticket) { return uint32_t{1} << (ticket % 32); }
 
-// Sleeps until somebody wakes the ticket; not at all if the event has moved on. False when the time came first.
-bool sleep_on(std::atomic<uint32_t> &event, uint32_t seen, uint32_t ticket, Clock::time_point until) {
+// Sleeps until that time, or somebody wakes the ticket, or a signal comes; not at all if the event has moved on.
+void sleep_on(std::atomic<uint32_t> &event, uint32_t seen, uint32_t ticket, Clock::time_point until) {
   auto since_boot = std::chrono::duration_cast<std::chrono::nanoseconds>(until.time_since_epoch()).count();
   timespec time{since_boot / 1'000'000'000, since_boot % 1'000'000'000};
   long result = syscall(SYS_futex, &event, FUTEX_WAIT_BITSET, seen, &time, nullptr, bit_of(ticket));
-  if (result == 0 || errno == EAGAIN || errno == EINTR) return true;
+  if (result == 0 || errno == EAGAIN || errno == EINTR || errno == ETIMEDOUT) return;
   // Where there are no futexes, time alone must do.
-  if (errno != ETIMEDOUT) clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, nullptr);
-  return false;
+  clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, nullptr);
 }
 
 // Whose turn is next, and was told so while the one before is at work, looks for a moment before it sleeps: handing
@@ -147,6 +146,8 @@ bool WriterLock::queue_for_file(Deadline &deadline) {
   if (is_before(ticket, served)) queue_->served.compare_exchange_strong(served, ticket);
 
   Clock::duration patience = kFirstPatience;
+  // When the lock is tried next, whoever's turn it is; put off by a try alone, whatever wakes the thread before.
+  Clock::time_point next_try = std::min(Clock::now() + patience, deadline.end());
   for (bool patient = true;;) {
     // The event before anything else is looked at: what changes afterwards moves it, and there will be no sleep.
     uint32_t event = queue_->event.load();
@@ -160,11 +161,12 @@ bool WriterLock::queue_for_file(Deadline &deadline) {
       }
       // Overtaken by someone who lost patience: behind those who have come since, but woken in turn again.
       if (is_before(ticket, queue_->served.load())) ticket = queue_->arrived.fetch_add(1);
+      if (!patient) patience = std::min<Clock::duration>(2 * patience, kLastPatience);
+      next_try = std::min(Clock::now() + patience, deadline.end());
     }
-    Clock::time_point end_of_patience = Clock::now() + patience;
     if (ticket == queue_->served.load() && changes_soon(queue_->event, event)) continue;
-    patient = sleep_on(queue_->event, event, ticket, std::min(end_of_patience, deadline.end()));
-    if (!patient) patience = std::min<Clock::duration>(2 * patience, kLastPatience);
+    sleep_on(queue_->event, event, ticket, next_try);
+    patient = Clock::now() < next_try;
   }
 }
 

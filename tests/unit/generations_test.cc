@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <utility>
+#include <vector>
 
 namespace dbc {
 namespace {
@@ -154,6 +155,38 @@ TEST_F(GenerationsTest, WhatIsNotCertainSparesNothing) {
   generations_.begin(kKey);
   generations_.begin(kOther);
   generations_.end(kOther);
+  EXPECT_FALSE(generations_.spared(kKey, since, generations_.word(kKey)));
+}
+
+TEST_F(GenerationsTest, WhatChangesAllSparesNothing) {
+  // Not even by chance, whatever each word and its tags were.
+  std::vector<uint64_t> since(Generations::kWords);
+  for (uint64_t round = 0; round < 8; ++round) {
+    for (uint64_t i = 0; i < Generations::kWords; ++i) {
+      words_[i] = 2 * (i * 7919 + round);
+      uint64_t other = i | (i * 31 % 4000 + 2 + round) << 16;
+      generations_.begin(other);
+      generations_.end(other);
+      since[i] = generations_.word(i);
+    }
+    generations_.begin_all();
+    generations_.end_all();
+    for (uint64_t i = 0; i < Generations::kWords; ++i)
+      ASSERT_FALSE(generations_.spared(i, since[i], generations_.word(i))) << i;
+  }
+  // What comes after it is known again.
+  uint64_t after = generations_.word(kKey);
+  generations_.begin(kOther);
+  generations_.end(kOther);
+  EXPECT_TRUE(generations_.spared(kKey, after, generations_.word(kKey)));
+  EXPECT_FALSE(generations_.spared(kKey, since[kKey], generations_.word(kKey)));
+}
+
+TEST_F(GenerationsTest, WhatChangesAllAfterADeadWriterSparesNothing) {
+  uint64_t since = generations_.word(kKey);
+  generations_.begin(kOther);  // and dies
+  generations_.begin_all();
+  generations_.end_all();
   EXPECT_FALSE(generations_.spared(kKey, since, generations_.word(kKey)));
 }
 

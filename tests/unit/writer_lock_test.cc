@@ -19,6 +19,7 @@
 
 #include "base/status.h"
 #include "processes.h"
+#include "share/byte_lock.h"
 #include "share/shared_file.h"
 
 namespace dbc {
@@ -458,6 +459,41 @@ TEST_F(WriterLockTest, SignalsDoNotEndAWait) {
     pthread_kill(waiter.native_handle(), SIGUSR1);
     usleep(2000);
   }
+  waiter.join();
+  sigaction(SIGUSR1, &before, nullptr);
+  a.lock.unlock();
+}
+
+// Nor do they keep a thread whose turn a dead waiter holds up from trying.
+TEST_F(WriterLockTest, SignalsDoNotKeepAWaiterFromTrying) {
+  Handle a(path_), b(path_);
+  ASSERT_TRUE(a.lock.try_lock_for(kNone));
+  struct sigaction action {
+  }, before;
+  action.sa_handler = [](int) {};
+  sigaction(SIGUSR1, &action, &before);
+  std::atomic<bool> done{false};
+  std::thread waiter([&] {
+    WriterQueue &queue = *b.file.queue();
+    queue.arrived = queue.served + 1;  // a waiter that died
+    EXPECT_FALSE(b.lock.try_lock_for(Seconds(0.2)));
+    queue.arrived = queue.served + 1;
+    EXPECT_TRUE(b.lock.try_lock_for(Seconds(60)));
+    b.lock.unlock();
+    done = true;
+  });
+  auto start = Clock::now();
+  bool unlocked = false;
+  while (!done && since(start) < Seconds(4)) {
+    pthread_kill(waiter.native_handle(), SIGUSR1);
+    std::this_thread::sleep_for(std::chrono::microseconds(20));
+    if (!unlocked && since(start) > Seconds(0.5)) {
+      // In a way that wakes nobody, as when its holder dies.
+      unlock_byte(a.file.descriptor(), LockByte::kWriter);
+      unlocked = true;
+    }
+  }
+  EXPECT_TRUE(done) << "after " << since(start).count() << " s of signals";
   waiter.join();
   sigaction(SIGUSR1, &before, nullptr);
   a.lock.unlock();
