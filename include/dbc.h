@@ -129,7 +129,8 @@ typedef enum dbc_write_mode {
   /* When it is in a bounded buffer in memory. This handle sees it at once; other handles, and the limits on disk, when a thread
    * of the library has committed it, in the order of the puts, many in one transaction: after DBC_WRITE_BEHIND_DELAY_SECONDS at
    * the latest, and sooner as the buffer fills. A full buffer makes callers wait until it is committed; nothing is dropped. When a
-   * commit fails (dbc_put gives the error when the buffer is full), what the buffer holds is kept and tried again.
+   * commit fails (dbc_put gives the error when the buffer is full), what the buffer holds is kept and tried again,
+   * unless the file was found damaged: with what was in it, what waited for it is lost.
    * dbc_flush waits for everything, and reports errors; dbc_close flushes. dbc_put_many and every removal
    * commit what waits, and then themselves. A crash or a kill loses at most the buffer. Puts that another handle makes to the
    * same key meanwhile are overwritten at the commit. A child made by fork() has none of its parent's buffer. */
@@ -196,7 +197,8 @@ typedef struct dbc_cache dbc_cache;
  * ":memory:" keeps the disk tier in RAM, for this handle alone. Beside the file live `<path>-wal`, `<path>-shm` (SQLite's)
  * and `<path>-dbc` (what processes share; never delete it while the cache is in use). Where that one cannot be had (network
  * file system, no permission), the handle goes on without it, slower, and says so with a WARNING; processes with and without
- * it cannot use the file at the same time, and get DBC_BUSY. A file that may not be written is DBC_IO.
+ * it cannot use the file at the same time, and get DBC_BUSY. A file that may not be written is DBC_IO, and so is one
+ * that has a second name (a hard link): by that name SQLite would keep another journal for it, and damage it.
  *
  * `schema_version` (zero-terminated, 1 to 64 bytes) says which shape of object the values encode: items stored under
  * another one are removed on open and never returned. Limits are enforced on what the file holds. `options` NULL means all
@@ -286,7 +288,8 @@ DBC_API dbc_status dbc_delete(dbc_cache *cache, const char *key, size_t key_size
 
 /* For bindings whose decoder refused a value they were just given: removes the item if it still has `version`, and counts
  * that get as a miss and a discard instead of a hit. `was_memory_hit` is 0 or 1: which kind of hit it was counted as
- * (dbc_get_changed with DBC_MEMORY_VALUES at 0: always 0). DBC_OK, also if the item is gone. Errors as dbc_put. */
+ * (dbc_get_changed with DBC_MEMORY_VALUES at 0: always 0). DBC_OK, also if the item is gone. Errors as dbc_put; the get then counts
+ * as a miss all the same, and the item stays for the next get to find. */
 DBC_API dbc_status dbc_discard(dbc_cache *cache, const char *key, size_t key_size, uint64_t version, int was_memory_hit);
 
 /* Would a get at that time find the key? DBC_OK or DBC_NOT_FOUND. No statistics, no touch, no promotion, no removal. */

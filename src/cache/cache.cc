@@ -28,6 +28,12 @@ Cache::Cache(const CacheOptions &options, const OpenStore &open_store)
         commit_buffer();
         return true;
       } catch (const std::exception &error) {
+        // It never will: another file has taken this one's place, and this cache waits to be closed.
+        if (store_->outdated()) {
+          logger_.defer(kWarning,
+                        "puts that waited are lost with their file, whose place another has taken: ", error.what());
+          return true;
+        }
         logger_.defer(kWarning, "puts could not be committed yet: ", error.what());
         return false;
       }

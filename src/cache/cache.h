@@ -18,6 +18,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -188,6 +189,9 @@ class Cache {
   void commit_buffered(Transaction &transaction, const std::vector<WriteBuffer::Entry> &entries);
   Lookup read(const Key &key, Want want, uint64_t held_version, double recent_enough);
   Lookup read_buffer(const Key &key) const;
+  // No later put of the item's key is on its way to the store. For who brings an item into memory to ask while the tier
+  // is locked: whoever puts behind enters the buffer first, and then deals with what memory holds.
+  bool is_latest_here(const Item &item) const { return !buffer_ || !buffer_->has_later(item); }
   uint64_t remove_all(std::span<const Key> keys);
   static std::vector<Key> keys_of(const std::vector<Removed> &removed);
   static std::vector<Key> keys_of(const std::vector<DiskEviction> &evicted);
@@ -214,7 +218,10 @@ class Cache {
 
   // With write-behind only.
   std::unique_ptr<WriteBuffer> buffer_;
-  std::mutex buffer_mutex_;  // held while the buffer is committed; before the store's writer lock
+  std::mutex buffer_mutex_;                   // held while the buffer is committed; before the store's writer lock
+  std::atomic<uint64_t> buffer_attempts_{0};  // to commit it
+  uint64_t buffer_busy_attempt_ = 0;          // the last that timed out, under buffer_mutex_ as is what follows
+  std::optional<Error> buffer_busy_;
   std::unique_ptr<Maintenance> buffer_thread_;
 };
 

@@ -26,10 +26,10 @@ void Cache::check_memory(bool repairing, CheckReport *report) try {
   for (const ItemRef &item : memory_.in_order()) {
     uint64_t generation = store_->generations().word(item->hash());
     if (generation != item->generation.load() || !Generations::stable(generation)) continue;
-    Lookup found = store_->read(item->as_key(), Want::kNothing, 0, Store::kExactly);
+    Lookup found = read(item->as_key(), Want::kNothing, 0, Store::kExactly);
     if (found.state == Lookup::State::kPresent && found.version == item->version()) continue;
-    // A writer that came in between has moved the generation, or taken the item out.
-    if (store_->generations().word(item->hash()) != generation || !item->resident.load()) continue;
+    // A writer that came in between has moved the generation, or taken the item out; or is about to.
+    if (found.uncommitted || store_->generations().word(item->hash()) != generation || !item->resident.load()) continue;
     report->add("memory: the disk does not hold item " + quoted(item->key()) + " in that state");
     if (!repairing) continue;
     if (ItemRef erased = memory_.erase(item->as_key(), item->version())) left_memory(erased);

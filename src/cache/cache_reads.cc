@@ -186,9 +186,9 @@ void Cache::promote(const Key &key, const Lookup &found, Time time, LogScope &lo
   if (belongs_in_memory(item->size())) {
     std::vector<MemoryTier::Eviction> evictions;
     ItemRef replaced;
-    // Not if somebody has changed the key since it was read.
+    // Not if somebody has changed the key since it was read, in the store or on the way there.
     bool inserted = memory_.insert(item, &evictions, &replaced, [&] {
-      return store_->generations().last_word(key.hash) == found.fields.generation;
+      return store_->generations().last_word(key.hash) == found.fields.generation && is_latest_here(*item);
     });
     present = inserted ? ItemRef() : memory_.find(key);
     if (present && present->version() == found.version) {

@@ -118,7 +118,7 @@ void Cache::commit_puts(std::span<PutRequest *const> requests) {
     }
     try {
       for (const ItemRef &item : residents) item->generation.store(store_->generations().next_stable(item->hash()));
-      memory_.insert_all(residents, &memory_evictions, &left);
+      memory_.insert_all(residents, &memory_evictions, &left, [this](const Item &i) { return is_latest_here(i); });
     } catch (const std::bad_alloc &) {
       // The disk has it all. What memory still holds of these keys has an old generation and answers nothing
       // unconfirmed.
@@ -157,7 +157,7 @@ void Cache::put_behind(const NewItem &item, bool text, double time, uint64_t *ve
   std::vector<MemoryTier::Eviction> evictions;
   try {
     if (belongs_in_memory(item.value.size())) {
-      memory_.insert_all(std::span(&fresh, 1), &evictions, &left);
+      memory_.insert_all(std::span(&fresh, 1), &evictions, &left, [this](const Item &i) { return is_latest_here(i); });
     } else if (ItemRef older = memory_.erase(item.key)) {
       left.push_back(std::move(older));
     }
@@ -177,11 +177,24 @@ void Cache::put_behind(const NewItem &item, bool text, double time, uint64_t *ve
 
 void Cache::commit_buffer() {
   if (!buffer_) return;
+  uint64_t attempts_before = buffer_attempts_.load();
   // Also when it is empty: the thread that has emptied it may still hold the writer lock, and is no other writer.
   std::lock_guard lock(buffer_mutex_);
   if (buffer_->empty()) return;
+  // Who came before this attempt began has waited as long as it did: all fail together, not one after the other.
+  if (buffer_busy_attempt_ > attempts_before) throw Error(*buffer_busy_);
+  uint64_t attempt = ++buffer_attempts_;
   // Taken out under the writer lock only: who puts through meanwhile has to find them, see commit_puts().
-  std::unique_ptr<Transaction> transaction = store_->begin();
+  std::unique_ptr<Transaction> transaction;
+  try {
+    transaction = store_->begin();
+  } catch (const Error &error) {
+    if (error.status() == Status::kBusy) {
+      buffer_busy_ = error;
+      buffer_busy_attempt_ = attempt;
+    }
+    throw;
+  }
   try {
     commit_buffered(*transaction, buffer_->take());
   } catch (...) {
@@ -320,6 +333,9 @@ uint64_t Cache::remove_all(std::span<const Key> keys) {
 void Cache::discard(const Key &key, uint64_t version, bool was_memory_hit) {
   LogScope log(logger_);
   log.add(kTrace, [&] { return "discard(key=" + quoted(key.text) + "): the value does not decode"; });
+  // That get is a miss whether or not the item can be taken out now.
+  statistics_.add(Counter::kMisses);
+  statistics_.add(was_memory_hit ? Counter::kMemoryHits : Counter::kDiskHits, -1);
   commit_buffer();
   std::unique_ptr<Transaction> transaction = store_->begin();
   std::vector<ItemRef> left;
@@ -329,8 +345,6 @@ void Cache::discard(const Key &key, uint64_t version, bool was_memory_hit) {
     statistics_.add(Counter::kDiscarded);
   }
   for (const ItemRef &item : left) left_memory(item);
-  statistics_.add(Counter::kMisses);
-  statistics_.add(was_memory_hit ? Counter::kMemoryHits : Counter::kDiskHits, -1);
 }
 
 }  // namespace dbc

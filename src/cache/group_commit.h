@@ -12,6 +12,8 @@
 #include <span>
 #include <vector>
 
+#include "base/status.h"
+
 namespace dbc {
 
 template <typename Request>
@@ -71,8 +73,16 @@ class GroupCommit {
         for (Waiter *follower : followers) requests.push_back(follower->request);
         commit_(requests);
         return;
+      } catch (const Error &error) {
+        // None of them has had its turn, and all have waited for it: one by one they would wait in a row.
+        if (error.status() == Status::kBusy) {
+          self.error = std::make_exception_ptr(error);
+          for (Waiter *follower : followers) follower->error = std::make_exception_ptr(error);
+          return;
+        }
+        // Else one of them may be what all failed for: each for itself, then.
       } catch (const std::exception &) {
-        // One of them may be what all failed for: each for itself, then.
+        // So here.
       }
     }
     commit_one(self);

@@ -23,6 +23,7 @@ bool WriteBuffer::try_add(const Entry &entry, const std::function<uint64_t()> &r
   uint64_t version = reserve();
   entry.item->set_version(version);
   entry.whole->set_version(version);
+  last_version_.store(version, std::memory_order_relaxed);
   if (!fresh) {
     pending_bytes_ -= at->second.item->size();
     // The map's key must point into the entry that stays.
@@ -53,6 +54,13 @@ WriteBuffer::Entry WriteBuffer::find(const Key &key) const {
   if (auto at = pending_.find(key); at != pending_.end()) return at->second;
   if (auto at = writing_.find(key); at != writing_.end()) return at->second;
   return {};
+}
+
+bool WriteBuffer::has_later(const Item &item) const {
+  // Mostly it is the last put of all that asks, or one that is later than any.
+  if (last_version_.load(std::memory_order_relaxed) <= item.version()) return false;
+  Entry present = find(item.as_key());
+  return present.item && present.item->version() > item.version();
 }
 
 bool WriteBuffer::empty() const {

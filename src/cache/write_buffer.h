@@ -6,6 +6,7 @@
 // Thread safety: all functions from any thread; take() to done() by one at a time. One mutex, a leaf.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -42,6 +43,8 @@ class WriteBuffer {
 
   // The pending put of a key; item is null if there is none.
   Entry find(const Key &key) const;
+  // Is a later put of the item's key pending?
+  bool has_later(const Item &item) const;
   bool empty() const;
 
   // All that is pending, in order. Until done() says what became of it, the entries count as pending.
@@ -61,7 +64,8 @@ class WriteBuffer {
   const uint64_t max_items_;
   const uint64_t max_bytes_;
 
-  mutable std::mutex mutex_;  // guards everything below
+  std::atomic<uint64_t> last_version_{0};  // of all puts that were ever entered; set under the mutex
+  mutable std::mutex mutex_;               // guards everything below
   Map pending_;
   Map writing_;
   uint64_t pending_bytes_ = 0;

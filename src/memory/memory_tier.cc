@@ -91,11 +91,18 @@ bool MemoryTier::insert(ItemRef item, std::vector<Eviction> *evictions, ItemRef 
 }
 
 void MemoryTier::insert_all(std::span<const ItemRef> fresh, std::vector<Eviction> *evictions,
-                            std::vector<ItemRef> *replaced) {
+                            std::vector<ItemRef> *replaced, const std::function<bool(const Item &)> &allow) {
   std::lock_guard lock(mutex_);
   for (const ItemRef &item : fresh) {
     Item *const present = table_.find(item->as_key());
     if (present && present->version() >= item->version()) continue;
+    if (allow && !allow(*item)) {
+      if (!present) continue;
+      epoch_.reserve(1);
+      replaced->push_back(ItemRef::share(present));
+      take_out(present);
+      continue;
+    }
     table_.reserve();
     heap_.reserve();
     epoch_.reserve(1);

@@ -11,7 +11,8 @@
 // Thread safety: all functions may be called from any thread. find() and visit() take no lock (table and items that
 // were taken out live on until no reader can see them, see memory/epoch.h); changes take one mutex, `mutex_`. One is
 // enough: every change comes with a read or write of the disk tier, which costs at least ten times as much. What the
-// caller passes in to be called (`allow`, `expired`) runs under the mutex and must not change the tier.
+// caller passes in to be called (`allow`, `expired`) runs under the mutex and must not change the tier; it may take
+// locks of its own that are leaves.
 #pragma once
 
 #include <atomic>
@@ -75,10 +76,11 @@ class MemoryTier {
   bool insert(ItemRef item, std::vector<Eviction> *evictions, ItemRef *replaced,
               const std::function<bool()> &allow = nullptr);
 
-  // Puts all items in as insert() does, and only then evicts, so that the order of the items does not matter. Appends
-  // those that were replaced. Requires fits() of each. Throws std::bad_alloc with some items in and the limits perhaps
-  // exceeded, until the next insertion.
-  void insert_all(std::span<const ItemRef> fresh, std::vector<Eviction> *evictions, std::vector<ItemRef> *replaced);
+  // Puts all items in as insert() does, and only then evicts, so that the order of the items does not matter. One that
+  // `allow` refuses takes the key's earlier item out all the same. Appends those that were replaced. Requires fits() of
+  // each. Throws std::bad_alloc with some items in and the limits perhaps exceeded, until the next insertion.
+  void insert_all(std::span<const ItemRef> fresh, std::vector<Eviction> *evictions, std::vector<ItemRef> *replaced,
+                  const std::function<bool(const Item &)> &allow = nullptr);
 
   // Takes out a key's item; null if there was none. With `version` not 0: only if it has that version. Needs no memory
   // unless a reader has been inside visit() for long; then it may throw std::bad_alloc without change.
@@ -118,7 +120,7 @@ class MemoryTier {
   const uint64_t max_bytes_;
   mutable Epoch epoch_;
 
-  mutable std::mutex mutex_;  // guards changes of everything below; a leaf: nothing else is locked under it
+  mutable std::mutex mutex_;  // guards changes of everything below; nothing of the tier's own is locked under it
   ItemTable table_;
   LruHeap heap_;
   std::atomic<uint64_t> items_{0};

@@ -1,8 +1,10 @@
 #include "cache/cache.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -25,6 +27,8 @@ struct Faults {
   std::function<void()> before_commit;
   std::function<void()> after_commit;
   std::function<void()> after_read;
+  std::function<void()> at_begin;  // each time
+  bool outdated = false;
 };
 
 class FaultyTransaction final : public Transaction {
@@ -71,6 +75,7 @@ class FaultyStore final : public Store {
   std::unique_ptr<Snapshot> snapshot() override { return real_->snapshot(); }
   std::unique_ptr<Transaction> begin() override {
     if (faults_->before_begin) std::exchange(faults_->before_begin, nullptr)();
+    if (faults_->at_begin) faults_->at_begin();
     if (faults_->begin) throw Error(Status::kBusy, "another writer");
     return std::make_unique<FaultyTransaction>(real_->begin(), faults_);
   }
@@ -84,7 +89,7 @@ class FaultyStore final : public Store {
   void check(CheckReport *report) override { real_->check(report); }
   const Generations &generations() const override { return real_->generations(); }
   void close(LogScope &log) override { real_->close(log); }
-  bool outdated() const override { return real_->outdated(); }
+  bool outdated() const override { return faults_->outdated || real_->outdated(); }
   void report_damage() noexcept override { real_->report_damage(); }
 
  private:
@@ -103,6 +108,7 @@ struct Limits {
   uint64_t max_item_size_bytes = 1000;
   bool memory_values = true;
   bool write_behind = false;
+  double write_behind_delay_seconds = 3600;
 };
 
 class CacheTest : public ::testing::Test {
@@ -124,7 +130,7 @@ class CacheTest : public ::testing::Test {
     options.max_item_size_bytes = limits.max_item_size_bytes;
     options.memory_values = limits.memory_values;
     options.write_behind = limits.write_behind;
-    options.write_behind_delay_seconds = 3600;
+    options.write_behind_delay_seconds = limits.write_behind_delay_seconds;
     options.log_sink = std::make_shared<LogSink>(
         [](void *context, int level, const char *message, size_t size) {
           auto *test = static_cast<CacheTest *>(context);
@@ -252,11 +258,135 @@ TEST_F(CacheTest, APutBehindThatIsLaterThanABatchStays) {
   EXPECT_EQ(get("k"), "later");
 }
 
+// What memory does not hold is in the buffer all the same, and nothing older comes into memory behind it.
+TEST_F(CacheTest, APutBehindThatIsNotForMemoryIsNotHiddenByABatch) {
+  open({.max_item_size_bytes = 5, .write_behind = true});
+  std::vector<Cache::NewItem> batch = {{Key("k"), "short"}, {Key("other"), "x"}};
+  uint64_t versions[2];
+  double time = 1;
+  faults_.before_commit = [&] { put("k", "longer than five"); };
+  cache_->put_many(batch, false, &time, versions);
+  EXPECT_EQ(get("k"), "longer than five");
+  EXPECT_EQ(get("other"), "x");
+  EXPECT_EQ(resident(), "other");
+  cache_->flush();
+  EXPECT_EQ(get("k"), "longer than five");
+}
+
+TEST_F(CacheTest, APutBehindThatIsNotForMemoryIsNotHiddenByAGet) {
+  open({.max_item_size_bytes = 5, .write_behind = true});
+  put("k", "old");
+  cache_->flush();
+  cache_->clear_memory();
+  faults_.after_read = [&] { put("k", "longer than five"); };
+  EXPECT_EQ(get("k"), "old");  // as it was when the get began
+  EXPECT_EQ(get("k"), "longer than five");
+  EXPECT_EQ(resident(), "");
+  cache_->flush();
+  EXPECT_EQ(get("k"), "longer than five");
+}
+
+TEST_F(CacheTest, APutBehindThatIsNotForMemoryIsNotHiddenByAnEarlierOne) {
+  open(
+      {.max_memory_size_bytes = 10'000, .max_disk_size_bytes = 10'000, .max_item_size_bytes = 5, .write_behind = true});
+  // Two threads put, and what each has been told is what its next get is to see, or something later.
+  std::atomic<int> wrong{0};
+  auto work = [&](char letter) {
+    for (int i = 0; i < 2'000; ++i) {
+      std::string value(i % 2 == 0 ? 3 : 9, letter);
+      uint64_t mine = put("k", value), seen = 0;
+      ItemRef found;
+      double time = 1;
+      if (cache_->get(Key("k"), 0, &time, &found) == Status::kOk) seen = found->version();
+      if (seen < mine) ++wrong;
+    }
+  };
+  std::thread other(work, 'b');
+  work('a');
+  other.join();
+  EXPECT_EQ(wrong, 0);
+}
+
+TEST_F(CacheTest, ACheckBesidePutsBehindFindsNothing) {
+  open({.write_behind = true});
+  put("a", "1");
+  faults_.after_commit = [&] { put("b", "2"); };
+  CheckReport report;
+  cache_->check(false, &report);
+  EXPECT_EQ(report.problems(), 0u);
+  EXPECT_EQ(get("b"), "2");
+}
+
+// While the writer lock cannot be had, all who wait for the buffer fail when the one who tries does.
+TEST_F(CacheTest, WhoWaitsForTheBufferFailsWithTheOneWhoTries) {
+  open({.write_behind = true});
+  put("a", "1");
+  std::atomic<int> tries{0}, failed{0};
+  faults_.at_begin = [&] {
+    ++tries;
+    usleep(200'000);
+  };
+  faults_.begin = true;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 8; ++i) {
+    threads.emplace_back([&] {
+      try {
+        cache_->flush();
+      } catch (const Error &error) {
+        if (error.status() == Status::kBusy && std::string(error.what()) == "another writer") ++failed;
+      }
+    });
+  }
+  for (std::thread &thread : threads) thread.join();
+  EXPECT_EQ(failed, 8);
+  EXPECT_LE(tries, 2);
+  faults_ = {};
+  cache_->flush();
+  EXPECT_EQ(cache_->statistics().current_disk_items, 1u);
+}
+
+TEST_F(CacheTest, PutsThatShareATransactionFailTogetherBehindAnotherWriter) {
+  open({});
+  std::atomic<int> tries{0}, failed{0};
+  faults_.at_begin = [&] {
+    ++tries;
+    usleep(200'000);
+  };
+  faults_.begin = true;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 8; ++i) {
+    threads.emplace_back([&, i] {
+      try {
+        put("key" + std::to_string(i), "value");
+      } catch (const Error &error) {
+        if (error.status() == Status::kBusy) ++failed;
+      }
+    });
+  }
+  for (std::thread &thread : threads) thread.join();
+  EXPECT_EQ(failed, 8);
+  EXPECT_LE(tries, 4);  // who came late leads once more
+  faults_ = {};
+}
+
+// The cache of a damaged file waits for its end, and does not try for ever what cannot be.
+TEST_F(CacheTest, WhatWaitsForAFileThatWasReplacedIsNotTriedAgainAndAgain) {
+  open({.write_behind = true, .write_behind_delay_seconds = 0.001});
+  std::atomic<int> tries{0};
+  faults_.at_begin = [&] { ++tries; };
+  faults_.begin = faults_.outdated = true;
+  put("a", "1");
+  for (int i = 0; tries == 0 && i < 1000; ++i) usleep(1000);
+  usleep(100'000);
+  EXPECT_EQ(tries, 1);
+  faults_ = {};
+}
+
 // --------------------------------------------------------------------------------------- when the disk refuses ----
 
 TEST_F(CacheTest, WhatTheDiskRefusesChangesNothing) {
   open({.max_memory_items = 2, .max_disk_items = 3});
-  uint64_t version = put("a", "old");
+  put("a", "old");
   put("b", "old");
   put("c", "old", 15);
   for (bool at_begin : {true, false}) {
@@ -273,11 +403,29 @@ TEST_F(CacheTest, WhatTheDiskRefusesChangesNothing) {
     std::vector<Key> keys = {Key("a"), Key("b")};
     expect_failure_without_change([&] { cache_->remove_many(keys); });
     expect_failure_without_change([&] { cache_->clear(); });
-    expect_failure_without_change([&] { cache_->discard(Key("a"), version, true); });
   }
   faults_ = {};
   EXPECT_EQ(get("a"), "old");
   EXPECT_EQ(get("c", 15), "old");
+}
+
+// The item stays, but the get that gave it was none.
+TEST_F(CacheTest, ADiscardThatTheDiskRefusesIsAMiss) {
+  open({});
+  uint64_t version = put("a", "old");
+  EXPECT_EQ(get("a"), "old");
+  for (bool at_begin : {true, false}) {
+    SCOPED_TRACE(at_begin ? "begin" : "commit");
+    faults_.begin = at_begin;
+    faults_.commit = !at_begin;
+    EXPECT_THROW(cache_->discard(Key("a"), version, true), Error);
+    EXPECT_EQ(resident(), "a");
+    faults_ = {};
+    EXPECT_EQ(get("a"), "old");
+  }
+  EXPECT_EQ(cache_->statistics().memory_hits, 1u);
+  EXPECT_EQ(cache_->statistics().misses, 2u);
+  EXPECT_EQ(cache_->statistics().discarded, 0u);
 }
 
 TEST_F(CacheTest, APurgeThatTheDiskRefusesChangesNothing) {

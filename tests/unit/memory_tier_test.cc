@@ -279,6 +279,24 @@ TEST(MemoryTier, ABatchIsEvictedFromAfterAllItemsAreIn) {
   EXPECT_EQ(drain(tier, 2), Texts{"c"});
 }
 
+TEST(MemoryTier, WhatABatchMayNotBringInTakesItsElderOut) {
+  MemoryTier tier(10, 100);
+  const ItemRef elder = make_item("a", {.version = 1}), later = make_item("b", {.version = 9});
+  put(tier, elder);
+  put(tier, later);
+  const std::vector<ItemRef> batch = {make_item("a", {.version = 2}), make_item("b", {.version = 3}),
+                                      make_item("c", {.version = 4}), make_item("d", {.version = 5})};
+  std::vector<MemoryTier::Eviction> evictions;
+  std::vector<ItemRef> replaced;
+  tier.insert_all(batch, &evictions, &replaced, [](const Item &item) { return item.key() == "d"; });
+  EXPECT_EQ(keys_of(replaced), Texts{"a"});
+  EXPECT_FALSE(elder->resident);
+  EXPECT_TRUE(later->resident);
+  EXPECT_EQ(tier.items(), 2u);
+  EXPECT_FALSE(tier.find(Key("a")));
+  EXPECT_TRUE(tier.find(Key("d")));
+}
+
 TEST(MemoryTier, EraseAsksForTheVersion) {
   MemoryTier tier(10, 100);
   const ItemRef item = make_item("a", {.size = 4, .version = 3});
