@@ -259,6 +259,10 @@ uint64_t repair_file(Connection &connection, const CheckedSchema &schema, const 
                      CheckReport *report) {
   uint64_t before = report->problems();
   Findings found = Check(connection, schema, recorded, report).run();
+  // SQLite may have ended the transaction by itself: then nothing must be written, for it would be kept piece by piece.
+  if (sqlite3_get_autocommit(connection.handle())) {
+    throw Error(Status::kCorrupt, "db_path " + connection.name() + " cannot be repaired: it could not be read");
+  }
   if (report->problems() == before) return 0;
   // Indexes first: with one that lacks an entry, SQLite refuses to delete the row.
   if (found.structure) connection.execute("REINDEX");

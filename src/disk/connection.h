@@ -58,6 +58,11 @@ class Statement {
   int64_t integer(int column) const { return sqlite3_column_int64(handle_, column); }
   uint64_t unsigned_integer(int column) const { return static_cast<uint64_t>(integer(column)); }
   double real(int column) const { return sqlite3_column_double(handle_, column); }
+  // A sum, by total(). In a damaged file it may be anything.
+  uint64_t sum(int column) const {
+    double value = real(column);
+    return value >= 0 && value < 0x1p63 ? static_cast<uint64_t>(value) : 0;
+  }
   int type(int column) const { return sqlite3_column_type(handle_, column); }
   // Text or blob, borrowed until the next step or reset.
   std::string_view bytes(int column) const;

@@ -156,6 +156,20 @@ bool wal_is_of_no_known_version(const std::string &path) {
   return size == 8 && (word(0) & ~1u) == 0x377f0682 && word(4) != 3007000;
 }
 
+// Of a cache, or of nothing yet.
+void require_known_marks(const std::string &path, const Marks &marks) {
+  if (marks.tables == 0 && (marks.application_id == 0 || marks.application_id == kApplicationId)) return;
+  if (marks.application_id != kApplicationId) {
+    throw Error(Status::kForeign,
+                "db_path " + path + " is a SQLite database, but no libdbc cache; it was left untouched");
+  }
+  if (marks.format_version > kFormatVersion) {
+    throw Error(Status::kVersion, "db_path " + path + " has format " + std::to_string(marks.format_version) +
+                                      ", this library reads up to " + std::to_string(kFormatVersion) +
+                                      "; it was left untouched, upgrade libdbc");
+  }
+}
+
 bool is_in_wal_mode(const std::string &path) { return read_header(path)[19] == 2; }
 
 // Is the file shorter than its header says? That is only wrong when there is no WAL that holds the rest, and no journal
@@ -186,6 +200,11 @@ bool is_regular_file(const std::string &path, struct stat *status) {
   if (S_ISDIR(status->st_mode))
     throw Error(Status::kIo, "db_path " + path + " is a directory; give the path of a file");
   if (!S_ISREG(status->st_mode)) throw Error(Status::kIo, "db_path " + path + " is not a regular file");
+  if (status->st_nlink > 1) {
+    throw Error(Status::kIo, "db_path " + path +
+                                 " has another name, a hard link; who uses the file by that one would have another "
+                                 "journal for it, which destroys it: remove the link, or copy the file");
+  }
   return true;
 }
 
@@ -225,19 +244,13 @@ FileKind inspect_file(const std::string &path) {
     if (error.status() == Status::kCorrupt) return FileKind::kDamaged;
     throw;
   }
-  if (marks.tables == 0 && (marks.application_id == 0 || marks.application_id == kApplicationId))
-    return FileKind::kFresh;
-  if (marks.application_id != kApplicationId) {
-    throw Error(Status::kForeign,
-                "db_path " + path + " is a SQLite database, but no libdbc cache; it was left untouched");
-  }
-  if (marks.format_version > kFormatVersion) {
-    throw Error(Status::kVersion, "db_path " + path + " has format " + std::to_string(marks.format_version) +
-                                      ", this library reads up to " + std::to_string(kFormatVersion) +
-                                      "; it was left untouched, upgrade libdbc");
-  }
-  return FileKind::kCache;
+  require_known_marks(path, marks);
+  return marks.tables == 0 ? FileKind::kFresh : FileKind::kCache;
 }
+
+void require_known_format(Connection &connection) { require_known_marks(connection.name(), read_marks(connection)); }
+
+bool header_forbids_to_write(const std::string &path) { return read_header(path)[18] > 2; }
 
 void create_format(Connection &connection, bool in_memory) {
   constexpr const char *kCountTables = "SELECT count(*) FROM sqlite_schema";
@@ -344,6 +357,8 @@ std::string move_aside(const std::string &path) {
   std::string target = base;
   struct stat status;
   for (int count = 2; stat(target.c_str(), &status) == 0; ++count) target = base + "-" + std::to_string(count);
+  // Before a fresh database can come to its place: it must not meet an index that others still use for the damaged one.
+  std::remove((path + "-shm").c_str());
   if (std::rename(path.c_str(), target.c_str()) != 0) {
     throw Error(Status::kIo, "db_path " + path + " is damaged and could not be moved aside: " + std::strerror(errno));
   }
@@ -351,7 +366,6 @@ std::string move_aside(const std::string &path) {
   // not exist.
   std::rename((path + "-wal").c_str(), (target + "-wal").c_str());
   std::rename((path + "-journal").c_str(), (target + "-journal").c_str());
-  std::remove((path + "-shm").c_str());
   return target;
 }
 

@@ -28,6 +28,12 @@ enum class FileKind {
 // Error(kForeign) for somebody else's database, Error(kIo) for what is no regular file or cannot be read.
 FileKind inspect_file(const std::string &path);
 
+// inspect_file() may look past what is only in the WAL. The same errors for what a connection sees.
+void require_known_format(Connection &connection);
+
+// Does the header say that only a later SQLite may write?
+bool header_forbids_to_write(const std::string &path);
+
 // Creates the tables in a database without any. Several processes may do it at once.
 void create_format(Connection &connection, bool in_memory);
 

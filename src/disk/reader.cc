@@ -43,7 +43,9 @@ Lookup Reader::state_of_row(const Statement &row, int64_t schema_id) {
   found.fields.id = row.integer(kId);
   found.fields.timestamp = found.timestamp;
   found.fields.size = row.unsigned_integer(kSize);
-  if (found.fields.size > kMaxValueBytes) found.state = Lookup::State::kDamaged;
+  // No item has version 0, which stands for none, nor one that is negative in the file.
+  bool numbered = found.version != 0 && found.version <= uint64_t{INT64_MAX};
+  if (!numbered || found.fields.size > kMaxValueBytes) found.state = Lookup::State::kDamaged;
   return found;
 }
 
@@ -134,7 +136,7 @@ bool Reader::any_misplaced(size_t candidates) {
 Totals Reader::totals() {
   Use totals(totals_);
   totals->step();
-  return {static_cast<uint64_t>(totals->real(0)), static_cast<uint64_t>(totals->real(1))};
+  return {totals->sum(0), totals->sum(1)};
 }
 
 }  // namespace dbc

@@ -69,6 +69,12 @@ SqliteStore::SqliteStore(const StoreOptions &options, Logger &logger, LogScope &
 }
 
 void SqliteStore::open(LogScope &log) {
+  // What is loaded may be older than what was compiled with.
+  if (sqlite3_libversion_number() < 3037000 || sqlite3_threadsafe() == 0) {
+    throw Error(Status::kInternal, std::string("SQLite 3.37 or later, built for threads, is needed; loaded is ") +
+                                       sqlite3_libversion() +
+                                       (sqlite3_threadsafe() == 0 ? ", without support for threads" : ""));
+  }
   {
     NoFork no_fork;
     register_inherited(this, [](void *store) { static_cast<SqliteStore *>(store)->take_down(); });
@@ -164,12 +170,13 @@ void SqliteStore::open_database(LogScope &log) {
   }
   if (kind == FileKind::kDamaged) {
     if (!may_restart()) refuse_damaged();
+    // First: if this process is killed in between, those who use the file open it again, and find it damaged or gone.
+    shared_->next_incarnation();
     std::string aside = move_aside(options_.path);
     log.add(kWarning, [&] {
       return "db_path " + options_.path + " is damaged or no database; it was moved to " + aside +
              " and a fresh cache was started";
     });
-    shared_->next_incarnation();
     open_or_create(FileKind::kFresh);
   }
 }
@@ -181,14 +188,19 @@ void SqliteStore::open_or_create(FileKind kind) {
   connection_ = connect(true);
   if (sqlite3_db_readonly(connection_->handle(), "main") == 1) {
     // SQLite also says so of a file whose header names a later format than it can write; no cache does.
-    if (faccessat(AT_FDCWD, options_.path.c_str(), W_OK, AT_EACCESS) == 0) {
+    if (header_forbids_to_write(options_.path)) {
       throw Error(Status::kCorrupt, "db_path " + options_.path + " is damaged: its header forbids to write");
+    }
+    // SQLite opens for reading what it cannot open for writing, for whatever reason.
+    if (faccessat(AT_FDCWD, options_.path.c_str(), W_OK, AT_EACCESS) == 0) {
+      throw Error(Status::kIo, "db_path " + options_.path + ": the file could not be opened for writing; try again");
     }
     throw Error(Status::kIo,
                 "db_path " + options_.path +
                     ": this process may not write the file, which a cache does even where it is only read; "
                     "give it the permission");
   }
+  if (!in_memory()) require_known_format(*connection_);
   bool has_tables = kind == FileKind::kCache && connection_->query_integer("PRAGMA user_version") >= kTablesVersion;
   if (has_tables) verify_format(*connection_);  // before anything is changed
   if (!in_memory()) choose_journal();
@@ -384,15 +396,16 @@ void SqliteStore::close(LogScope &log) {
   try {
     lock_writer();
     locked = true;
-    // Not if the file was moved or removed: SQLite would delete the WAL by its name, which may be that of a new file.
-    if (!in_memory() && !outdated() && is_at_its_path()) {
-      sqlite3_db_config(connection_->handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr);
-    }
   } catch (const Error &busy) {
     log.add(kWarning, [&] { return std::string("closing without a checkpoint: ") + busy.what(); });
   }
   {
     NoFork no_fork;
+    // Not if the file was moved or removed: SQLite would delete the WAL by its name, which may be that of a new file.
+    // And not before no child can come: it would inherit that, and make the checkpoint without the writer lock.
+    if (locked && !in_memory() && !outdated() && is_at_its_path()) {
+      sqlite3_db_config(connection_->handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr);
+    }
     close_connections();
   }
   if (locked) lock_->unlock();

@@ -186,7 +186,7 @@ class SqliteStore final : public Store {
 
   TouchLog touches_;
   std::atomic<int> wal_pages_{0};           // in the WAL after the last commit
-  std::atomic<int> checkpointed_pages_{0};  // of them, how many the last checkpoint has seen; written under lock_
+  std::atomic<int> checkpointed_pages_{0};  // of them, how many the last checkpoint has seen
   std::atomic<bool> sync_failed_{false};    // and nobody has had the writer lock since; see checkpoint_ahead()
   int patience_milliseconds_ = 0;           // with readers, of the next urgent checkpoint; used under lock_
   std::atomic<bool> closing_{false};

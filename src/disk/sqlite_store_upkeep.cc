@@ -98,16 +98,28 @@ void SqliteStore::flush() {
 // On the maintenance thread, so a failure is told in the log, by the next call.
 bool SqliteStore::maintain() {
   if (replaced()) return true;
+  bool done = true;
+  auto failed = [&](const std::exception &error) {
+    logger_.defer(kWarning, "work in the background failed and will be tried again: ", error.what());
+    done = false;
+  };
   try {
     write_touches_in_batches();
     tidy();
     save_totals();
-    checkpoint_if_due();
-    return true;
+  } catch (const Error &error) {
+    failed(error);
+    // Room is wanting for the WAL to grow. When the file has what is in it, it can be begun anew.
+    if (error.status() == Status::kFull) checkpointed_pages_ = 0;
   } catch (const std::exception &error) {
-    logger_.defer(kWarning, "work in the background failed and will be tried again: ", error.what());
-    return false;
+    failed(error);
   }
+  try {
+    checkpoint_if_due();
+  } catch (const std::exception &error) {
+    failed(error);
+  }
+  return done;
 }
 
 bool SqliteStore::release_snapshots() {
@@ -278,8 +290,13 @@ int SqliteStore::copy_wal(int mode) {
   int pages = 0;
   int result = sqlite3_wal_checkpoint_v2(connection_->handle(), nullptr, mode, &pages, nullptr);
   // Also of one that failed: the next is due when the WAL has grown again, not with the next commit.
-  checkpointed_pages_ = std::max(pages, 0);
-  if (result != SQLITE_OK && result != SQLITE_BUSY) connection_->fail(result, "checkpoint");
+  checkpointed_pages_ = pages >= 0 ? pages : wal_pages_.load();
+  if (result != SQLITE_OK && result != SQLITE_BUSY) {
+    // If it was the sync, the kernel has forgotten what this checkpoint has copied, and what others have before it that
+    // did not come to their sync; SQLite believes that all of theirs is in the file.
+    if (wal_index_.found()) wal_index_.invalidate();
+    connection_->fail(result, "checkpoint");
+  }
   return result;
 }
 

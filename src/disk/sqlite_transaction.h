@@ -78,6 +78,7 @@ class SqliteTransaction final : public Transaction {
   void add_own_schema();
   void load_saved_totals();
   void read_table_of_totals();
+  void believe_version(int64_t version);
   void count_again();
   void settle_totals(SharedTotals &shared);
   bool happened(const FileTotals &totals);

@@ -158,8 +158,15 @@ void SharedFile::reserve(uint64_t size) const {
   if (result == 0) return;
   if (errno != EOPNOTSUPP && errno != EINVAL && errno != ENOSYS) fail("reserve blocks for", errno);
 #endif
-  // Only ever longer: who finds the file too short holds the layout lock.
-  if (size < sizeof(Layout) && ftruncate(descriptor_, sizeof(Layout)) != 0) fail("extend", errno);
+  // Only ever longer: who finds the file too short holds the layout lock, and nobody has mapped what it lacks.
+  // Written, so that it has blocks.
+  static constexpr char kZeros[65536] = {};
+  while (size < sizeof(Layout)) {
+    ssize_t written =
+        pwrite(descriptor_, kZeros, std::min(sizeof kZeros, sizeof(Layout) - size), static_cast<off_t>(size));
+    if (written < 0 && errno != EINTR) fail("extend", errno);
+    if (written > 0) size += static_cast<uint64_t>(written);
+  }
 }
 
 void SharedFile::map_file() {
@@ -241,6 +248,8 @@ void SharedFile::adopt(uint64_t database_id) {
   // No writer is at work: an odd word was left by a dead one. The addition is atomic for the sake of lay_out().
   for (std::atomic<uint64_t> &word : map_->words) word.fetch_add(step + (word.load() & 1));
   SharedTotals(&map_->totals).forget();
+  // Who has the file open that was here before is to open the one that is.
+  map_->incarnation.fetch_add(1);
   map_->database_id.store(database_id);  // last: who dies before leaves it to be done again
 }
 

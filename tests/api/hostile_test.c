@@ -292,6 +292,25 @@ static void evicts_with(const char *sql) {
   shell("rm -f cache.db*");
 }
 
+// Version 0 stands for no item, and is not the version that a caller holds who holds none.
+TEST(an_item_without_a_version_is_a_miss) {
+  const char *versions[] = {"0", "-1", "-9223372036854775807"};
+  for (int i = 0; i < 3; ++i) {
+    dbc_cache *cache = open_default(PATH);
+    put(cache, "k", "v");
+    put(cache, "other", "v");
+    dbc_free(cache);
+    char sql[100];
+    snprintf(sql, sizeof sql, "UPDATE item SET version = %s WHERE key = 'k'", versions[i]);
+    query(PATH, sql);
+    cache = open_default(PATH);
+    CHECK(gets(cache, "k", NULL) && gets(cache, "other", "v"));
+    CHECK(stat_of(cache, DBC_STAT_MISSES) == 1 && stat_of(cache, DBC_STAT_DISCARDED) == 1);
+    CHECK(put(cache, "k", "again") < UINT64_MAX / 2 && gets(cache, "k", "again"));
+    dbc_free(cache);
+  }
+}
+
 TEST(damaged_orders_and_counts_end_no_eviction) {
   evicts_with("UPDATE eviction_order SET key = 'k' || id || 'x'");
   evicts_with("UPDATE eviction_order SET recorded = -1e308");

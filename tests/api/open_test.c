@@ -221,6 +221,49 @@ TEST(a_newer_format_is_refused_and_left_untouched) {
   free(before);
 }
 
+// Who has migrated the file may have left the marks in the WAL, where a look at the file alone does not find them.
+TEST(a_newer_format_in_the_wal_is_refused_and_left_untouched) {
+  const char *marks[] = {"PRAGMA user_version = 99; ALTER TABLE item ADD COLUMN later", "PRAGMA application_id = 7"};
+  for (int i = 0; i < 2; ++i) {
+    make_cache(PATH, 20);
+    // Killed before it could checkpoint.
+    shell("printf '%s;\\n.shell kill -9 $PPID\\n' | sqlite3 %s || true", marks[i], PATH);
+    CHECK(exists(PATH "-wal"));
+    dbc_status status = try_open(PATH, "1.0.0", NULL);
+    CHECK(i == 0 ? refused(status, DBC_VERSION, "format 99") : refused(status, DBC_FOREIGN, PATH));
+    CHECK(exists(PATH) && exists(PATH "-wal") && files_like("*corrupt-*") == 0);
+    shell("rm -f cache.db*");
+  }
+}
+
+// By two names a database has two journals, each of which destroys what the other has.
+TEST(a_file_with_two_names_is_refused) {
+  make_cache(PATH, 3);
+  CHECK(link(PATH, "other.db") == 0);
+  CHECK(refused(try_open("other.db", "1.0.0", NULL), DBC_IO, "hard link"));
+  CHECK(refused(try_open(PATH, "1.0.0", NULL), DBC_IO, "hard link"));
+  CHECK(files_like("other.db-*") == 0 && files_like("*corrupt-*") == 0);
+  CHECK(unlink("other.db") == 0);
+  dbc_cache *cache = open_default(PATH);
+  CHECK(count_of(cache) == 3);
+  dbc_free(cache);
+}
+
+// As when a process that moves a damaged file aside is killed in the middle of it.
+TEST(who_has_a_file_open_that_was_moved_away_goes_over_to_its_successor) {
+  dbc_cache *cache = open_default(PATH);
+  put(cache, "old", "v");
+  CHECK(rename(PATH, "moved.db") == 0);
+  CHECK(gets(cache, "old", "v"));
+  dbc_cache *other = open_default(PATH);
+  put(other, "new", "v");
+  CHECK(gets(cache, "new", "v") && gets(cache, "old", NULL));
+  put(cache, "k", "v");
+  CHECK(gets(other, "k", "v") && count_of(other) == 2 && count_of(cache) == 2);
+  dbc_free(cache);
+  dbc_free(other);
+}
+
 static void check_foreign(const char *sql) {
   remove(PATH);
   query(PATH, sql);

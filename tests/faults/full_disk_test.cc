@@ -2,12 +2,14 @@
 // was there stays, and the handle works again when there is room.
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <fcntl.h>
+#include <cerrno>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -15,6 +17,7 @@
 #include <string>
 
 #include "../model/random_run.h"
+#include "injector.h"
 #include "support.h"
 
 namespace dbc::faults {
@@ -80,15 +83,14 @@ int fill(dbc_cache *cache) {
   return puts;
 }
 
-// On a file system of 8 MiB.
-void on_small_disk(const std::function<void(const std::string &mounted)> &body) {
+void on_small_disk(const std::function<void(const std::string &mounted)> &body, const char *size = "size=8m") {
   if (geteuid() != 0) {
     ASSERT_EQ(std::getenv("CI"), nullptr) << "here it must be possible to mount a small file system";
     GTEST_SKIP() << "mounting a small file system needs root";
   }
   Folder folder;
   const std::string mounted = folder.path();
-  ASSERT_EQ(mount("tmpfs", mounted.c_str(), "tmpfs", 0, "size=8m"), 0);
+  ASSERT_EQ(mount("tmpfs", mounted.c_str(), "tmpfs", 0, size), 0);
   in_child([&] { body(mounted); });
   EXPECT_EQ(umount(mounted.c_str()), 0);
 }
@@ -121,6 +123,56 @@ TEST(FullDisk, PutsAreRefusedAndWorkAgainWithRoom) {
     dbc_free(cache);
     expect_there(cache = open_cache(mounted + "/cache.db"), 1);
     dbc_free(cache);
+  });
+}
+
+// A WAL that has grown because somebody read an earlier state can fill the disk. When the reader is gone its pages go
+// into the file, which is as large as it will be, and there is room again; gets are enough to bring that about.
+TEST(FullDisk, AWalThatFillsTheDiskIsFoldedWhenItsReaderIsGone) {
+  on_small_disk(
+      [](const std::string &mounted) {
+        const std::string path = mounted + "/cache.db";
+        dbc_cache *cache = open_cache(path);
+        for (int i = 0; i < 200; ++i) require(put(cache, i) == DBC_OK, "fill");
+        require(dbc_flush(cache) == DBC_OK, "flush");
+        dbc_free(cache);
+        cache = open_cache(path);
+        sqlite3 *reader = nullptr;
+        require(sqlite3_open(path.c_str(), &reader) == SQLITE_OK, "a reader");
+        require(sqlite3_exec(reader, "BEGIN; SELECT count(*) FROM item", nullptr, nullptr, nullptr) == SQLITE_OK,
+                "it reads");
+        dbc_status status = DBC_OK;
+        for (int i = 0; i < 10'000 && status == DBC_OK; ++i) status = put(cache, i % 200);
+        require(status == DBC_FULL, "the WAL fills the disk");
+        sqlite3_exec(reader, "COMMIT", nullptr, nullptr, nullptr);
+        sqlite3_close(reader);
+        for (int i = 0; i < 600 && status == DBC_FULL; ++i) {
+          for (int key = 0; key < 200; ++key) {
+            std::string name = "key" + std::to_string(key);
+            dbc_value *value = nullptr;
+            require(dbc_get(cache, name.data(), name.size(), nullptr, &value) == DBC_OK, "get");
+            dbc_value_release(value);
+          }
+          usleep(50'000);
+          status = put(cache, 0);
+        }
+        require(status == DBC_OK, "a put when the reader is gone");
+        dbc_free(cache);
+      },
+      "size=40m");
+}
+
+// A store to a hole of a map that the disk has no room for would end the process, so the shared file has none, also
+// where the file system cannot reserve blocks.
+TEST(FullDisk, TheSharedFileHasNoHolesWhereNothingCanBeReserved) {
+  on_small_disk([](const std::string &mounted) {
+    make_ballast(mounted + "/ballast", (8 << 20) - (512 << 10));
+    injector().arm({"core fallocate: EOPNOTSUPP", Call::kSystemReserve, 0, EOPNOTSUPP}, 1, true);
+    dbc_cache *cache = nullptr;
+    require(dbc_open((mounted + "/cache.db").c_str(), "1", nullptr, &cache) == DBC_FULL, "an open without room");
+    require(injector().fired(), "it was to reserve something");
+    unlink((mounted + "/ballast").c_str());
+    dbc_free(cache = open_cache(mounted + "/cache.db"));
   });
 }
 

@@ -31,7 +31,6 @@ enum class Call : size_t {
   kSystemOpen,
   kSystemStat,
   kSystemReserve,
-  kSystemExtend,
   kSystemMap,
   kSystemLock,
   kSystemRename,

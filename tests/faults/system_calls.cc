@@ -42,7 +42,6 @@ int __real_open64(const char *path, int flags, mode_t mode);
 int __real_stat64(const char *path, struct stat64 *status);
 int __real_fstat64(int descriptor, struct stat64 *status);
 int __real_fallocate64(int descriptor, int mode, off64_t offset, off64_t size);
-int __real_ftruncate64(int descriptor, off64_t size);
 void *__real_mmap64(void *address, size_t size, int protection, int flags, int descriptor, off64_t offset);
 int __real_fcntl64(int descriptor, int command, void *argument);
 int __real_rename(const char *from, const char *to);
@@ -73,10 +72,6 @@ int __wrap_fstat64(int descriptor, struct stat64 *status) {
 
 int __wrap_fallocate64(int descriptor, int mode, off64_t offset, off64_t size) {
   return injector().ask(Call::kSystemReserve) ? -1 : __real_fallocate64(descriptor, mode, offset, size);
-}
-
-int __wrap_ftruncate64(int descriptor, off64_t size) {
-  return injector().ask(Call::kSystemExtend) ? -1 : __real_ftruncate64(descriptor, size);
 }
 
 void *__wrap_mmap64(void *address, size_t size, int protection, int flags, int descriptor, off64_t offset) {

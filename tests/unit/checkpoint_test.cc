@@ -255,6 +255,49 @@ TEST_F(CheckpointTest, AFailedSyncLosesNothing) {
   close();
 }
 
+// A checkpoint that could copy a part only, because somebody reads an earlier state, has synced nothing: when the sync
+// of a later one fails, that part is forgotten too.
+TEST_F(CheckpointTest, AFailedSyncBringsBackWhatOthersCopiedBefore) {
+  open();
+  auto read = [&] {
+    auto reader = std::make_unique<Connection>(path_, SQLITE_OPEN_READWRITE);
+    reader->execute("BEGIN");
+    reader->query_integer("SELECT count(*) FROM item");
+    return reader;
+  };
+  auto wal_pages = [&] { return std::filesystem::file_size(path_ + "-wal") / 4120; };
+  put(0);
+  std::unique_ptr<Connection> first = read();
+  put_until([&] { return wal_pages() > 8000; });
+  std::unique_ptr<Connection> second = read();
+  put_until([&] { return wal_pages() > 15'000; });
+  const int before = failures;
+  std::atomic<bool> ended{false};
+  std::thread ending([&] {
+    while (wal_pages() < 16'400) std::this_thread::sleep_for(1ms);
+    first.reset();
+    std::this_thread::sleep_for(30ms);
+    {
+      std::lock_guard lock(device);
+      fails = true;
+    }
+    second.reset();
+  });
+  put_until([&] { return failures > before; });
+  ending.join();
+  Connection connection(path_, SQLITE_OPEN_READWRITE);
+  connection.query_integer("SELECT count(*) FROM item");
+  WalIndex index;
+  ASSERT_TRUE(index.find(connection.handle()));
+  EXPECT_GT(index.pages_to_copy(), 16'000u) << "all that is in the WAL";
+  {
+    std::lock_guard lock(device);
+    to_be_told.clear();
+  }
+  put(1);
+  store_->flush();
+}
+
 // Nor if the writer lock cannot be had then: until it can, the WAL is not begun anew.
 TEST_F(CheckpointTest, AFailedSyncLosesNothingWhileAnotherWrites) {
   open(Durability::kNormal, 0.05);

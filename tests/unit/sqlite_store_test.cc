@@ -1,10 +1,12 @@
 #include "disk/sqlite_store.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sqlite3.h>
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <filesystem>
 #include <memory>
@@ -24,6 +26,46 @@ namespace dbc {
 namespace {
 
 using testing::TemporaryDirectory;
+
+std::atomic<int> refused_opens{0};  // how many opens of the database for writing are to fail
+
+int open_or_not(const char *path, int flags, int mode) {
+  if ((flags & O_ACCMODE) == O_RDWR && std::string_view(path).ends_with("cache.db") && refused_opens.load() > 0) {
+    --refused_opens;
+    errno = EMFILE;
+    return -1;
+  }
+  return open(path, flags, mode);
+}
+
+// Then SQLite opens it for reading. That is no damage.
+TEST(SqliteStore, AFileThatCannotBeOpenedForWritingNowStaysAtItsPlace) {
+  TemporaryDirectory directory;
+  Logger logger(nullptr, kLogOff);
+  StoreOptions options;
+  options.path = directory / "cache.db";
+  options.schema_version = "1";
+  auto open_and_close = [&] {
+    LogScope log(logger);
+    SqliteStore(options, logger, log).close(log);
+  };
+  open_and_close();
+  sqlite3_vfs *vfs = sqlite3_vfs_find(nullptr);
+  vfs->xSetSystemCall(vfs, "open", reinterpret_cast<sqlite3_syscall_ptr>(open_or_not));
+  refused_opens = 1;
+  try {
+    open_and_close();
+    ADD_FAILURE() << "it was opened";
+  } catch (const Error &error) {
+    EXPECT_EQ(error.status(), Status::kIo) << error.what();
+  }
+  EXPECT_EQ(refused_opens, 0);
+  vfs->xSetSystemCall(vfs, "open", nullptr);
+  open_and_close();
+  for (const auto &entry : std::filesystem::directory_iterator(std::filesystem::path(options.path).parent_path())) {
+    EXPECT_EQ(entry.path().string().find("corrupt"), std::string::npos) << entry.path();
+  }
+}
 
 // Tests without an option about the place run on a file and in memory.
 class SqliteStoreTest : public ::testing::TestWithParam<bool> {
