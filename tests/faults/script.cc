@@ -434,7 +434,12 @@ void Script::discard(Side &side, const std::string &key) {
   get(side, key, 19);
   attempt(
       side, "discard " + key, kWriteErrors,
-      [&] { return dbc_discard(side.cache, key.data(), key.size(), version, in_memory); },
+      [&] {
+        dbc_status status = dbc_discard(side.cache, key.data(), key.size(), version, in_memory);
+        Spared spared;
+        if (status >= DBC_INVALID_ARGUMENT) side.oracle->count_as_miss(in_memory);
+        return status;
+      },
       [&](dbc_status) { side.oracle->discard(key, version, in_memory); });
 }
 

@@ -177,6 +177,10 @@ class Oracle {
       erase_everywhere(stored);
       ++count(DBC_STAT_DISCARDED);
     }
+    count_as_miss(was_memory_hit);
+  }
+  // Of a discard, what happens also if it fails.
+  void count_as_miss(bool was_memory_hit) {
     ++count(DBC_STAT_MISSES);
     --count(was_memory_hit ? DBC_STAT_MEMORY_HITS : DBC_STAT_DISK_HITS);
   }
