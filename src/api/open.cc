@@ -87,7 +87,8 @@ dbc::Session *dbc_cache::replace_session() {
     if (old->of_this_process()) replaced_.emplace_back(old);
     lock.unlock();
     no_fork.reset();
-    if (closed_.load()) close();  // meanwhile, and it did not see this session
+    if (old->of_this_process()) old->cache.forget_memory();  // all the rest stays for calls that are inside still
+    if (closed_.load()) close();                             // meanwhile, and it did not see this session
   }
   return present;
 }

@@ -108,6 +108,15 @@ void Cache::clear_memory() {
   log.add(kTrace, [&] { return "clear_memory(): removed " + std::to_string(left.size()) + " items"; });
 }
 
+void Cache::forget_memory() noexcept {
+  try {
+    std::vector<ItemRef> left;
+    memory_.clear(&left);
+  } catch (const std::bad_alloc &) {
+    // It stays until this cache is closed.
+  }
+}
+
 void Cache::flush() {
   LogScope log(logger_);
   log.add(kTrace, [] { return "flush()"; });

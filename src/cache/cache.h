@@ -117,6 +117,9 @@ class Cache {
   // For tests: the resident items, next victim first.
   std::vector<ItemRef> memory_in_order() const { return memory_.in_order(); }
 
+  // Without a word: another cache has taken this one's place.
+  void forget_memory() noexcept;
+
   void close();
 
  private:

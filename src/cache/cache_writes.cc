@@ -195,6 +195,7 @@ void Cache::commit_buffer() {
     }
     throw;
   }
+  buffer_busy_attempt_ = 0;
   try {
     commit_buffered(*transaction, buffer_->take());
   } catch (...) {

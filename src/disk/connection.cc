@@ -70,6 +70,10 @@ int64_t Connection::query_integer(const char *sql) {
   return statement.step() ? statement.integer(0) : 0;
 }
 
+bool Connection::is_out_of_room() const {
+  return status_of(sqlite3_extended_errcode(handle_), sqlite3_system_errno(handle_)) == Status::kFull;
+}
+
 void Connection::sync() const {
   sqlite3_file *file = nullptr;
   int result = sqlite3_file_control(handle_, "main", SQLITE_FCNTL_FILE_POINTER, &file);

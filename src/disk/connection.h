@@ -25,6 +25,8 @@ class Connection {
   int64_t query_integer(const char *sql);
   // Waits until the device has what was written into the database file (not the WAL).
   void sync() const;
+  // Did the last call find no room on the disk?
+  bool is_out_of_room() const;
   // Throws the Error that belongs to SQLite's code `result`; `doing` says what failed.
   [[noreturn]] void fail(int result, std::string_view doing) const;
   [[noreturn]] void fail_for_tables() const;

@@ -98,13 +98,14 @@ std::string uri(const std::string &path, const char *parameters) {
   return text + "?" + parameters;
 }
 
+// The tables first: while somebody creates a cache, the marks are there with the tables, or before this looks for them.
 struct Marks {
-  int64_t application_id, format_version, tables;
+  int64_t tables, application_id, format_version;
 };
 
 Marks read_marks(Connection &connection) {
-  return {connection.query_integer("PRAGMA application_id"), connection.query_integer("PRAGMA user_version"),
-          connection.query_integer("SELECT count(*) FROM sqlite_schema")};
+  return {connection.query_integer("SELECT count(*) FROM sqlite_schema"),
+          connection.query_integer("PRAGMA application_id"), connection.query_integer("PRAGMA user_version")};
 }
 
 Marks read_marks(const std::string &name) {
@@ -208,9 +209,7 @@ bool is_regular_file(const std::string &path, struct stat *status) {
   return true;
 }
 
-}  // namespace
-
-FileKind inspect_file(const std::string &path) {
+FileKind inspect_present_file(const std::string &path) {
   struct stat status;
   if (!is_regular_file(path, &status) || status.st_size == 0) return FileKind::kFresh;
 
@@ -246,6 +245,27 @@ FileKind inspect_file(const std::string &path) {
   }
   require_known_marks(path, marks);
   return marks.tables == 0 ? FileKind::kFresh : FileKind::kCache;
+}
+
+// Zeros when nothing is there.
+std::pair<dev_t, ino_t> identity_of(const std::string &path) {
+  struct stat status;
+  if (stat(path.c_str(), &status) != 0) return {};
+  return {status.st_dev, status.st_ino};
+}
+
+}  // namespace
+
+FileKind inspect_file(const std::string &path) {
+  for (int tries = 1;; ++tries) {
+    std::pair<dev_t, ino_t> before = identity_of(path);
+    try {
+      return inspect_present_file(path);
+    } catch (const Error &error) {
+      // Somebody may have moved it aside in the middle of this.
+      if (error.status() != Status::kIo || tries == 10 || identity_of(path) == before) throw;
+    }
+  }
 }
 
 void require_known_format(Connection &connection) { require_known_marks(connection.name(), read_marks(connection)); }
@@ -366,6 +386,7 @@ std::string move_aside(const std::string &path) {
   // not exist.
   std::rename((path + "-wal").c_str(), (target + "-wal").c_str());
   std::rename((path + "-journal").c_str(), (target + "-journal").c_str());
+  std::remove((path + "-shm").c_str());  // of who had opened the damaged one before, and read it now
   return target;
 }
 

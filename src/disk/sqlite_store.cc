@@ -178,6 +178,7 @@ void SqliteStore::open_database(LogScope &log) {
              " and a fresh cache was started";
     });
     open_or_create(FileKind::kFresh);
+    shared_->set_damaged_database(0);  // who repairs the damaged file may put it back
   }
 }
 
@@ -354,7 +355,8 @@ bool SqliteStore::outdated() const { return replaced() || (damaged_.load() && ma
 // Others learn of it through the shared file, so that whoever comes first moves it aside for all.
 void SqliteStore::report_damage() noexcept {
   if (!may_restart()) return;
-  shared_->set_damaged_database(database_id_);
+  // What was replaced is dealt with, or was not even damaged.
+  if (!replaced()) shared_->set_damaged_database(database_id_);
   damaged_.store(true);
 }
 

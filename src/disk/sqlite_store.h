@@ -152,6 +152,7 @@ class SqliteStore final : public Store {
   void write_touches_in_batches();
   void tidy();
   void after_commit(bool wants_maintenance) noexcept;
+  void make_room_soon() noexcept;  // after a transaction that found none
   void checkpoint();
   int copy_wal(int mode);
   bool checkpoint_is_due() const;

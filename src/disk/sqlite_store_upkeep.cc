@@ -98,28 +98,30 @@ void SqliteStore::flush() {
 // On the maintenance thread, so a failure is told in the log, by the next call.
 bool SqliteStore::maintain() {
   if (replaced()) return true;
-  bool done = true;
-  auto failed = [&](const std::exception &error) {
-    logger_.defer(kWarning, "work in the background failed and will be tried again: ", error.what());
-    done = false;
-  };
   try {
-    write_touches_in_batches();
-    tidy();
-    save_totals();
-  } catch (const Error &error) {
-    failed(error);
-    // Room is wanting for the WAL to grow. When the file has what is in it, it can be begun anew.
-    if (error.status() == Status::kFull) checkpointed_pages_ = 0;
-  } catch (const std::exception &error) {
-    failed(error);
-  }
-  try {
+    bool written = true;
+    try {
+      write_touches_in_batches();
+      tidy();
+      save_totals();
+    } catch (const Error &error) {
+      // Then a checkpoint may make room.
+      if (error.status() != Status::kFull) throw;
+      logger_.defer(kWarning, "work in the background will be tried again: ", error.what());
+      written = false;
+    }
     checkpoint_if_due();
+    return written;
   } catch (const std::exception &error) {
-    failed(error);
+    logger_.defer(kWarning, "work in the background failed and will be tried again: ", error.what());
+    return false;
   }
-  return done;
+}
+
+// When the file has what is in the WAL, that can be begun anew. What kept it from it so far may be gone.
+void SqliteStore::make_room_soon() noexcept {
+  checkpointed_pages_ = 0;
+  if (maintenance_) maintenance_->request(false);
 }
 
 bool SqliteStore::release_snapshots() {

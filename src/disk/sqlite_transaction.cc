@@ -74,6 +74,7 @@ void SqliteTransaction::end() {
 }
 
 void SqliteTransaction::roll_back() noexcept {
+  if (store_.connection_->is_out_of_room()) store_.make_room_soon();
   // SQLite has rolled back by itself after some errors; a second time is refused, which is right.
   if (!sqlite3_get_autocommit(store_.connection_->handle())) {
     try {
@@ -192,9 +193,9 @@ Transaction::Written SqliteTransaction::put(const Key &key, std::string_view val
   return {id, version};
 }
 
-bool SqliteTransaction::erase(const Key &key, uint64_t version) {
+bool SqliteTransaction::erase(const Key &key, std::optional<uint64_t> version) {
   std::optional<Row> row = find(key);
-  if (!row || (version != 0 && row->version != version)) return false;
+  if (!row || (version && row->version != *version)) return false;
   changed_.push_back(key.hash);
   erase_row(*row, key.text);
   return true;

@@ -23,7 +23,7 @@ class SqliteTransaction final : public Transaction {
 
   Written put(const Key &key, std::string_view value, bool text, double timestamp, uint64_t reserved,
               std::optional<Removed> *in_exchange) override;
-  bool erase(const Key &key, uint64_t version) override;
+  bool erase(const Key &key, std::optional<uint64_t> version) override;
   bool erase_if_expired(const Key &key, double now, double ttl) override;
   std::optional<Removed> evict_oldest() override;
   void erase_expired(double now, double ttl, std::vector<Removed> *removed) override;

@@ -89,7 +89,7 @@ void SqliteTransaction::believe_version(int64_t version) {
 void SqliteTransaction::load_saved_totals() {
   read_table_of_totals();
   table_is_stale_ = totals_are_stale();
-  if (table_is_stale_) count_again();
+  if (table_is_stale_ || last_version_ == 0) count_again();
 }
 
 // The one time that everything is looked at: after a power cut, or when the shared file was lost.

@@ -83,8 +83,8 @@ class Transaction {
   // make room for it here, which is cheaper, and is returned there.
   virtual Written put(const Key &key, std::string_view value, bool text, double timestamp, uint64_t reserved = 0,
                       std::optional<Removed> *in_exchange = nullptr) = 0;
-  // Takes a key's item out; with `version` not 0 only if it has that one. Says whether it did.
-  virtual bool erase(const Key &key, uint64_t version = 0) = 0;
+  // Takes a key's item out; with `version` only if it has that one. Says whether it did.
+  virtual bool erase(const Key &key, std::optional<uint64_t> version = std::nullopt) = 0;
   // As erase, but only if the item is past its time to live at `now`.
   virtual bool erase_if_expired(const Key &key, double now, double ttl) = 0;
   // Takes the item with the smallest (timestamp, key) out. Nothing when the store is empty.

@@ -127,7 +127,7 @@ TEST(FullDisk, PutsAreRefusedAndWorkAgainWithRoom) {
 }
 
 // A WAL that has grown because somebody read an earlier state can fill the disk. When the reader is gone its pages go
-// into the file, which is as large as it will be, and there is room again; gets are enough to bring that about.
+// into the file, which is as large as it will be, and there is room again.
 TEST(FullDisk, AWalThatFillsTheDiskIsFoldedWhenItsReaderIsGone) {
   on_small_disk(
       [](const std::string &mounted) {
@@ -146,13 +146,7 @@ TEST(FullDisk, AWalThatFillsTheDiskIsFoldedWhenItsReaderIsGone) {
         require(status == DBC_FULL, "the WAL fills the disk");
         sqlite3_exec(reader, "COMMIT", nullptr, nullptr, nullptr);
         sqlite3_close(reader);
-        for (int i = 0; i < 600 && status == DBC_FULL; ++i) {
-          for (int key = 0; key < 200; ++key) {
-            std::string name = "key" + std::to_string(key);
-            dbc_value *value = nullptr;
-            require(dbc_get(cache, name.data(), name.size(), nullptr, &value) == DBC_OK, "get");
-            dbc_value_release(value);
-          }
+        for (int i = 0; i < 200 && status == DBC_FULL; ++i) {
           usleep(50'000);
           status = put(cache, 0);
         }

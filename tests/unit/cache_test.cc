@@ -38,7 +38,7 @@ class FaultyTransaction final : public Transaction {
               std::optional<Removed> *in_exchange) override {
     return real_->put(key, value, text, timestamp, reserved, in_exchange);
   }
-  bool erase(const Key &key, uint64_t version) override { return real_->erase(key, version); }
+  bool erase(const Key &key, std::optional<uint64_t> version) override { return real_->erase(key, version); }
   bool erase_if_expired(const Key &key, double now, double ttl) override {
     return real_->erase_if_expired(key, now, ttl);
   }

@@ -79,7 +79,7 @@ class EvictionOrderTest : public ::testing::Test {
   }
   bool erase(const std::string &key) {
     auto transaction = store_->begin();
-    bool erased = transaction->erase(Key(key), 0);
+    bool erased = transaction->erase(Key(key));
     transaction->commit([] {});
     return erased;
   }

@@ -21,6 +21,7 @@
 #include "base/status.h"
 #include "disk/format.h"
 #include "processes.h"
+#include "share/shared_file.h"
 
 namespace dbc {
 namespace {
@@ -65,6 +66,35 @@ TEST(SqliteStore, AFileThatCannotBeOpenedForWritingNowStaysAtItsPlace) {
   for (const auto &entry : std::filesystem::directory_iterator(std::filesystem::path(options.path).parent_path())) {
     EXPECT_EQ(entry.path().string().find("corrupt"), std::string::npos) << entry.path();
   }
+}
+
+// That another file has taken a file's place does not say that it is damaged.
+TEST(SqliteStore, AFileThatWasReplacedIsNotTakenForADamagedOne) {
+  TemporaryDirectory directory;
+  Logger logger(nullptr, kLogOff);
+  StoreOptions options;
+  options.path = directory / "cache.db";
+  options.schema_version = "1";
+  LogScope log(logger);
+  SqliteStore store(options, logger, log);
+  {
+    auto transaction = store.begin();
+    transaction->put(Key("k"), "value", false, 1);
+    transaction->commit([] {});
+  }
+  SharedFile(options.path + "-dbc", 0600).next_incarnation();
+  try {
+    store.begin();
+    ADD_FAILURE() << "its place is taken";
+  } catch (const Error &error) {
+    EXPECT_EQ(error.status(), Status::kCorrupt);
+    store.report_damage();
+  }
+  EXPECT_TRUE(store.outdated());
+  SqliteStore next(options, logger, log);
+  EXPECT_EQ(next.totals().items, 1u);
+  next.close(log);
+  store.close(log);
 }
 
 // Tests without an option about the place run on a file and in memory.
@@ -229,6 +259,7 @@ TEST_P(SqliteStoreTest, ErasesTheVersionThatWasMeant) {
   auto transaction = store->begin();
   EXPECT_FALSE(transaction->erase(Key("b")));
   EXPECT_FALSE(transaction->erase(Key("a"), version + 1));
+  EXPECT_FALSE(transaction->erase(Key("a"), 0));
   EXPECT_TRUE(transaction->erase(Key("a"), version));
   EXPECT_FALSE(transaction->erase(Key("a"), version));
   transaction->commit([] {});
