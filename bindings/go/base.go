@@ -2,11 +2,10 @@ package dbc
 
 // #include "calls.h"
 //
-// // No Go pointer outlives these calls, and nothing in them calls back. (dbcgo_dropped may: like every call but
-// // those on values it can find that a damaged file was replaced, and log that.)
+// // No Go pointer outlives these calls, and nothing in them calls back. (Others may, also dbcgo_dropped: like every call
+// // but those on values it can find that a damaged file was replaced, and log that.)
 // #cgo noescape dbcgo_get_silent
 // #cgo nocallback dbcgo_get_silent
-// #cgo noescape dbcgo_dropped
 // #cgo nocallback dbc_value_release
 // #cgo nocallback dbc_result_free
 import "C"
@@ -125,7 +124,9 @@ func open(path, schemaVersion string, s *settings) (*base, error) {
 		level = libraryLevel(func(level slog.Level) bool { return s.logger.Enabled(context.Background(), level) })
 		opened.log = &logSink{}
 		opened.log.logger.Store(s.logger)
-		log = C.uintptr_t(cgo.NewHandle(opened.log)) // the library gives it back, see dbcgoLogDone
+		opened.log.level.Store(int32(level))
+		opened.log.handle = cgo.NewHandle(opened.log) // the library gives it back, see dbcgoLogDone
+		log = C.uintptr_t(opened.log.handle)
 	}
 	pathBytes := append([]byte(path), 0)
 	versionBytes := append([]byte(schemaVersion), 0)
@@ -204,8 +205,15 @@ func (b *base) lettingAllGo() {
 
 // SetLogLevel drops messages below the level from now on, before they are made. Without [WithLogger] there are none.
 func (b *base) SetLogLevel(level slog.Level) error {
-	answer := C.dbcgo_set_log_level(b.get(), libraryLevel(func(known slog.Level) bool { return known >= level }))
-	return b.finish("set log level", &answer)
+	lowest := libraryLevel(func(known slog.Level) bool { return known >= level })
+	answer := C.dbcgo_set_log_level(b.get(), lowest)
+	if err := b.finish("set log level", &answer); err != nil {
+		return err
+	}
+	if b.log != nil {
+		b.log.level.Store(int32(lowest))
+	}
+	return nil
 }
 
 // Delete removes an item from both tiers, and tells whether there was one.

@@ -92,6 +92,10 @@ dbcgo_answer dbcgo_close(dbc_cache *cache) {
 
 dbcgo_answer dbcgo_set_log_level(dbc_cache *cache, int32_t level) { return answer(dbc_set_log_level(cache, level)); }
 
+void dbcgo_tell(uintptr_t log, int32_t level, const char *message, size_t message_size) {
+  deliver((void *)log, level, message, message_size);
+}
+
 /* ---- Single items. */
 
 dbcgo_answer dbcgo_put(dbc_cache *cache, const char *key, size_t key_size, const char *value, size_t value_size,

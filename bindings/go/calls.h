@@ -37,6 +37,8 @@ dbcgo_answer dbcgo_open(const char *path, const char *schema_version, size_t num
                         const double *double_values, uintptr_t log, int32_t log_level, dbc_cache **cache);
 dbcgo_answer dbcgo_close(dbc_cache *cache);
 dbcgo_answer dbcgo_set_log_level(dbc_cache *cache, int32_t level);
+/* A message of the binding's own, delivered as those of the library are. */
+void dbcgo_tell(uintptr_t log, int32_t level, const char *message, size_t message_size);
 
 /* ---- Single items. `dropped` has room for `dropped_capacity` versions, which dbc_dropped fills when the tiers may
  * have changed; 0 asks for none. */

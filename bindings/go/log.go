@@ -54,6 +54,16 @@ func slogLevel(level C.int) slog.Level {
 // shall not keep.
 type logSink struct {
 	logger atomic.Pointer[slog.Logger]
+	handle cgo.Handle
+	level  atomic.Int32 // the library's, below which nothing is wanted
+}
+
+// tell brings a message of the binding's own the way that those of the library take: not into a handler that uses the
+// cache, and nothing that a handler does comes out of it. The caller keeps the cache alive until then.
+func (s *logSink) tell(level C.int32_t, message string) {
+	if int32(level) >= s.level.Load() {
+		C.dbcgo_tell(C.uintptr_t(s.handle), level, text(message), C.size_t(len(message)))
+	}
 }
 
 func (s *logSink) write(level slog.Level, message string) {

@@ -3,6 +3,7 @@ package dbc
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"os"
@@ -157,6 +158,58 @@ func TestAPanicInAHandlerEndsThere(t *testing.T) {
 		t.Errorf("%q after %d panics, and on standard error %q", got, panics, text)
 	}
 	must(t, cache.Close())
+}
+
+// What the package tells itself goes the same way as what the library tells.
+func TestWhatDoesNotDecodeIsToldAsAllElse(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "cache.db")
+	raw, err := Open(path, "1")
+	must(t, err)
+	spoil := func() { must(t, raw.Put("bad", []byte("no JSON"), AsText())) }
+	spoil()
+	var cache *Typed[int]
+	depth, told := 0, 0
+	handler := func(message string) {
+		if !strings.HasPrefix(message, "get(") || !strings.Contains(message, "value does not decode") {
+			return
+		}
+		told++
+		depth++
+		defer func() { depth-- }()
+		if depth > 1 {
+			t.Error("a handler heard of what it did itself")
+			return
+		}
+		spoil() // it is there again
+		if _, found, err := cache.Get("bad"); found || err != nil {
+			t.Errorf("in a handler: %v, %v", found, err)
+		}
+		if err := cache.Close(); !errors.Is(err, ErrInvalidArgument) {
+			t.Errorf("a handler closed the cache: %v", err)
+		}
+		panic("a handler that panics")
+	}
+	cache, err = OpenTyped[int](path, "1", WithLogger(loggerTo(handler)))
+	must(t, err)
+	stderr := os.Stderr
+	os.Stderr, err = os.OpenFile(os.DevNull, os.O_WRONLY, 0) // where it says that the handler has panicked
+	must(t, err)
+	_, found, err := cache.Get("bad")
+	must(t, os.Stderr.Close())
+	os.Stderr = stderr
+	if found || err != nil {
+		t.Errorf("%v, %v", found, err)
+	}
+	if told != 1 {
+		t.Errorf("told %d times", told)
+	}
+	must(t, cache.SetLogLevel(slog.LevelError))
+	spoil()
+	if _, found, err := cache.Get("bad"); found || err != nil || told != 1 {
+		t.Errorf("%v, %v, told %d times", found, err, told)
+	}
+	must(t, cache.Close())
+	must(t, raw.Close())
 }
 
 func TestAClosedCacheKeepsNoLogger(t *testing.T) {

@@ -25,9 +25,12 @@ type Stats struct {
 	Discarded          uint64 // removed because unusable: another schema version, a wrong checksum, not decodable
 }
 
+// counters are those that this package knows. A later library, whose header is used where it is installed, may have more.
+const counters = 15
+
 // fields are in the order of the library's enum dbc_stat.
-func (s *Stats) fields() [C.DBC_STAT_COUNT]*uint64 {
-	return [C.DBC_STAT_COUNT]*uint64{
+func (s *Stats) fields() [counters]*uint64 {
+	return [counters]*uint64{
 		&s.MemoryHits, &s.DiskHits, &s.Misses, &s.MemoryEvictions, &s.DiskEvictions, &s.TotalPuts, &s.TotalGets,
 		&s.TotalDeletes, &s.CurrentMemoryItems, &s.CurrentDiskItems, &s.MemoryBytes, &s.DiskBytes, &s.MemoryExpired,
 		&s.DiskExpired, &s.Discarded,
@@ -48,7 +51,7 @@ func (s Stats) All() iter.Seq2[string, uint64] {
 // Stats takes a snapshot of the counters.
 func (b *base) Stats() (Stats, error) {
 	var stats Stats
-	var values [C.DBC_STAT_COUNT]uint64
+	var values [counters]uint64
 	answer := C.dbcgo_stats(b.get(), numbers(values[:]), C.size_t(len(values)))
 	if err := b.finish("stats", &answer); err != nil {
 		return Stats{}, err

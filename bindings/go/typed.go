@@ -9,7 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"log/slog"
+	"runtime"
 	"sync"
 )
 
@@ -162,16 +162,19 @@ func (t *Typed[T]) decoded(key string, version uint64, data []byte, since uint64
 }
 
 func (t *Typed[T]) discard(key string, version uint64, reason error) error {
-	if t.log != nil {
-		t.log.write(slog.LevelDebug, fmt.Sprintf("get(key=%q): value does not decode: %v", key, reason))
-	}
-	if err := t.base.discard(key, version, false); errors.Is(err, ErrClosed) {
+	err := t.base.discard(key, version, false)
+	if errors.Is(err, ErrClosed) {
 		return err
-	} else if err != nil && t.log != nil {
-		// A miss all the same: a reader is not to fail because writers queue.
-		t.log.write(slog.LevelWarn, fmt.Sprintf("get(key=%q): the item, which does not decode, stays: %v", key, err))
 	}
 	t.lettingGo()
+	if t.log != nil {
+		t.log.tell(C.DBC_LOG_DEBUG, fmt.Sprintf("get(key=%q): value does not decode: %v", key, reason))
+		if err != nil {
+			// A miss all the same: a reader is not to fail because writers queue.
+			t.log.tell(C.DBC_LOG_WARNING, fmt.Sprintf("get(key=%q): the item, which does not decode, stays: %v", key, err))
+		}
+		runtime.KeepAlive(t.base)
+	}
 	return nil
 }
 

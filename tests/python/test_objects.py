@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import random
 import signal
 import sqlite3
@@ -21,6 +22,7 @@ from diskbackedcache._dbc import ffi, lib
 from diskbackedcache._native import NOW, ask, ask_through_cffi, get, get_through_cffi
 from diskbackedcache._objects import ObjectTable
 from models import Blob, User, blob
+from pydantic import Secret, SecretStr, field_serializer
 
 Open = Callable[..., DiskBackedCache[Blob]]
 
@@ -697,6 +699,68 @@ def test_a_value_that_does_not_decode_is_a_miss_while_another_program_writes(pat
         assert (stats.discarded, stats.misses, stats.disk_hits) == (0, 2, 1)
         assert cache.get("bad") is None
         assert cache.get_stats().discarded == 1
+
+
+def test_a_handler_may_get_what_does_not_decode(path: str, caplog: pytest.LogCaptureFixture) -> None:
+    with DiskBackedCache(path, Library0) as cache:
+        cache.put("bad", Library0(text="no number"))
+
+    class Handler(logging.Handler):
+        depth = deepest = 0
+
+        def emit(self, record: logging.LogRecord) -> None:
+            self.depth += 1
+            self.deepest = max(self.deepest, self.depth)
+            other.put("bad", Library0(text="it is there again"))
+            assert cache.get("bad") is None
+            self.depth -= 1
+
+    handler = Handler()
+    logger = logging.getLogger("diskbackedcache")
+    other = DiskBackedCache(path, Library0)
+    with other, DiskBackedCache(path, Library1) as cache, caplog.at_level(logging.DEBUG, logger="diskbackedcache"):
+        logger.addHandler(handler)
+        try:
+            assert cache.get("bad") is None
+        finally:
+            logger.removeHandler(handler)
+        assert handler.deepest == 1
+
+
+class Vault(CacheableModel):
+    schema_version: str = "1"
+    token: SecretStr
+    title: str = ""
+
+
+def test_a_secret_is_refused_not_replaced_by_asterisks(path: str) -> None:
+    class Opened(Vault):
+        @field_serializer("token", when_used="json")
+        def reveal(self, token: SecretStr) -> str:
+            return token.get_secret_value()
+
+    class Number(CacheableModel):
+        schema_version: str = "1"
+        pins: tuple[Secret[int], ...]
+
+    with DiskBackedCache(path, Vault) as cache:
+        with pytest.raises(ValueError, match="Vault writes as asterisks"):
+            cache.put("k", Vault(token=SecretStr("hunter2")))
+        with pytest.raises(ValueError, match="Vault writes as asterisks"):
+            cache.put_many({"a": Vault(token=SecretStr("")), "k": Vault(token=SecretStr("hunter2"))})
+        assert cache.get_count() == 0
+        for harmless in (Vault(token=SecretStr("")), Vault(token=SecretStr(""), title="**********")):
+            cache.put("k", harmless)
+            cache.clear_memory()
+            assert cache.get("k") == harmless
+    with DiskBackedCache(path, Opened) as opened:
+        opened.put("k", Opened(token=SecretStr("hunter2")))
+        opened.clear_memory()
+        found = opened.get("k")
+        assert found is not None
+        assert found.token.get_secret_value() == "hunter2"
+    with DiskBackedCache(path, Number) as numbers, pytest.raises(ValueError, match="asterisks"):
+        numbers.put("k", Number(pins=(Secret(1),)))
 
 
 class Library0(CacheableModel):

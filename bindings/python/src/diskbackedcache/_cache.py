@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import weakref
 from array import array
 from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import Any, Final, Generic, Literal, NamedTuple, NoReturn, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NamedTuple, NoReturn, cast
 
 from . import _logging
 from ._errors import check, check_number, error
@@ -17,6 +18,9 @@ from ._native import NOW, SIZE_ARRAY, VERSION_ARRAY, Answer, ask, ffi, get, lib
 from ._objects import ObjectTable
 from ._options import encode_path, make_options
 from ._stats import CacheStats, read_stats
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 _NOT_FOUND: Final = lib.DBC_NOT_FOUND
 _UNCHANGED: Final = lib.DBC_UNCHANGED
@@ -257,15 +261,16 @@ class DiskBackedCache(Generic[ModelT]):
         return objects.store(key, encoded, version, value, since)
 
     def _discard(self, key: str, encoded: bytes, version: int, reason: Exception) -> None:
-        _logging.logger.debug("get(key=%r): value does not decode: %s", key, reason)
         status = lib.dbc_discard(self._handle, encoded, len(encoded), version, 0)
         if status == lib.DBC_CLOSED:
             raise error(status)
-        if status != lib.DBC_OK:
-            # A miss all the same: a reader is not to fail because writers queue.
-            _logging.logger.warning("get(key=%r): the item, which does not decode, stays: %s", key, error(status))
+        failure = None if status == lib.DBC_OK else error(status)
         if self._objects is not None:
             self._objects.let_go()
+        _logging.say(logging.DEBUG, "get(key=%r): value does not decode: %s", key, reason)
+        if failure is not None:
+            # A miss all the same: a reader is not to fail because writers queue.
+            _logging.say(logging.WARNING, "get(key=%r): the item, which does not decode, stays: %s", key, failure)
 
     def delete(self, key: str) -> bool:
         """Removes an item from both tiers. Returns whether there was one."""
@@ -493,7 +498,7 @@ class DiskBackedCache(Generic[ModelT]):
         """The class of all values."""
         return self._codec.model
 
-    def __enter__(self) -> DiskBackedCache[ModelT]:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -89,6 +89,17 @@ def _on_error(kind: type[BaseException], value: BaseException, trace: TracebackT
         traceback.print_exception(kind, value, trace, file=sys.stderr)
 
 
+def say(level: int, message: str, *arguments: object) -> None:
+    """Logs a message of this package's own, as those of the library: not for a handler that uses the cache."""
+    if inside_handler():
+        return
+    try:
+        _here.busy = True
+        logger.log(level, message, *arguments)
+    finally:
+        _here.busy = False
+
+
 @ffi.def_extern(onerror=_on_error)  # type: ignore[untyped-decorator]
 def dbcpy_log(_context: Any, level: int, message: Any, size: int) -> None:
     # A handler that uses the cache makes messages of its own; handling those too would never end.

@@ -27,6 +27,8 @@ ModelT = TypeVar("ModelT", bound=CacheableModel)
 
 MAX_SCHEMA_VERSION_SIZE: Final = 64
 
+_SECRET: Final = b'"**********"'  # what Pydantic makes of SecretStr, SecretBytes and Secret
+
 
 class UndecodableError(Exception):
     """A stored value that is no valid instance of the model (any more)."""
@@ -89,7 +91,22 @@ class Codec(Generic[ModelT]):
 
     def encode(self, value: ModelT) -> bytes:
         """JSON. What Pydantic raises for a field that cannot be serialised is a ValueError and passes through."""
-        return self._encode(value, round_trip=True, by_alias=False)
+        data = self._encode(value, round_trip=True, by_alias=False)
+        if _SECRET in data:
+            self._refuse_secrets(data, value)
+        return data
+
+    def _refuse_secrets(self, data: bytes, value: ModelT) -> None:
+        """Pydantic writes asterisks for a SecretStr, which would come back as a valid object with another secret."""
+        try:
+            same = self.decode(data) == value
+        except UndecodableError:
+            same = False
+        if not same:
+            raise ValueError(
+                f"Value has a secret, which {self.model.__name__} writes as asterisks;"
+                " give the field a serializer of its own, or exclude=True and a default"
+            )
 
     def decode(self, data: bytes) -> ModelT:
         """The object. Raises UndecodableError, whatever a validator of the model has raised."""

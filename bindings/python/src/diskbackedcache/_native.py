@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from importlib.machinery import ExtensionFileLoader, ModuleSpec
-from typing import Any, Final
+from typing import Any, Final, Union
 
 from . import _dbc
 from ._dbc import ffi as ffi
@@ -34,7 +34,7 @@ def _load_ask_module() -> Any:
 
 
 # What a get says: a status, or the version and the bytes of a value.
-Answer = int | tuple[int, bytes]
+Answer = Union[int, tuple[int, bytes]]  # evaluated, also by Python 3.9
 
 _LAST_STATUS: Final = 4095  # of dbcpy_get and dbcpy_ask: larger answers are addresses
 

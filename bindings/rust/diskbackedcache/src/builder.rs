@@ -390,6 +390,14 @@ impl Builder {
             path.to_str().ok_or_else(|| Error::InvalidArgument(format!("db_path is not valid UTF-8: {path:?}")))?;
         let c_path = terminated("db_path", text)?;
         let c_schema_version = terminated("schema_version", schema_version)?;
+        // SAFETY: has no preconditions.
+        let abi = unsafe { sys::dbc_abi_version() }.unsigned_abs();
+        if abi != sys::DBC_ABI_VERSION {
+            let known = sys::DBC_ABI_VERSION;
+            return Err(Error::Version(format!(
+                "the libdbc that was found has ABI {abi}, this crate is made for {known}"
+            )));
+        }
         let options = Options::new()?;
         let level = logging::current_level();
         options.apply(sys::DBC_LOG_LEVEL, Setting::Whole(level.unsigned_abs().into()))?;

@@ -71,8 +71,9 @@ impl<T: Serialize + DeserializeOwned> TypedCache<T> {
         let batch = objects.begin_batch(pairs.len());
         let versions = self.cache.put_packed(&keys, &values, sys::DBC_TEXT, timestamp)?;
         objects.let_go(&self.cache);
-        let keys = pairs.iter().map(|(key, _)| objects.hash(key.as_ref()));
-        let items = keys.zip(versions).zip(&pairs);
+        // Before the objects are locked: `as_ref` is the caller's.
+        let hashes: Vec<_> = pairs.iter().map(|(key, _)| objects.hash(key.as_ref())).collect();
+        let items = hashes.into_iter().zip(versions).zip(&pairs);
         batch.store(items.map(|((key, version), (_, object))| (key, version, Arc::clone(object))));
         Ok(())
     }
