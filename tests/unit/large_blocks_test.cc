@@ -32,7 +32,7 @@ constexpr bool kKept = true;
 #endif
 
 // Bytes of memory that the process has.
-size_t resident() {
+[[maybe_unused]] size_t resident() {
   size_t size = 0, pages = 0;
   std::ifstream("/proc/self/statm") >> size >> pages;
   return pages * static_cast<size_t>(sysconf(_SC_PAGESIZE));
