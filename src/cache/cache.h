@@ -18,8 +18,8 @@
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -224,7 +224,7 @@ class Cache {
   std::mutex buffer_mutex_;                   // held while the buffer is committed; before the store's writer lock
   std::atomic<uint64_t> buffer_attempts_{0};  // to commit it
   uint64_t buffer_busy_attempt_ = 0;          // the last that timed out, under buffer_mutex_ as is what follows
-  std::optional<Error> buffer_busy_;
+  std::string why_buffer_busy_;
   std::unique_ptr<Maintenance> buffer_thread_;
 };
 

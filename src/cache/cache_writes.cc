@@ -182,7 +182,7 @@ void Cache::commit_buffer() {
   std::lock_guard lock(buffer_mutex_);
   if (buffer_->empty()) return;
   // Who came before this attempt began has waited as long as it did: all fail together, not one after the other.
-  if (buffer_busy_attempt_ > attempts_before) throw Error(*buffer_busy_);
+  if (buffer_busy_attempt_ > attempts_before) throw Error(Status::kBusy, why_buffer_busy_);
   uint64_t attempt = ++buffer_attempts_;
   // Taken out under the writer lock only: who puts through meanwhile has to find them, see commit_puts().
   std::unique_ptr<Transaction> transaction;
@@ -190,7 +190,7 @@ void Cache::commit_buffer() {
     transaction = store_->begin();
   } catch (const Error &error) {
     if (error.status() == Status::kBusy) {
-      buffer_busy_ = error;
+      why_buffer_busy_ = error.what();
       buffer_busy_attempt_ = attempt;
     }
     throw;

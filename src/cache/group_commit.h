@@ -76,8 +76,10 @@ class GroupCommit {
       } catch (const Error &error) {
         // None of them has had its turn, and all have waited for it: one by one they would wait in a row.
         if (error.status() == Status::kBusy) {
-          self.error = std::make_exception_ptr(error);
-          for (Waiter *follower : followers) follower->error = std::make_exception_ptr(error);
+          // To each its own, since they let go of it on their threads.
+          auto another = [&] { return std::make_exception_ptr(Error(error.status(), error.what())); };
+          self.error = another();
+          for (Waiter *follower : followers) follower->error = another();
           return;
         }
         // Else one of them may be what all failed for: each for itself, then.
