@@ -204,6 +204,30 @@ class CacheTest : public ::testing::Test {
     EXPECT_EQ(after.discarded, before.discarded);
   }
 
+  // Eight threads make a call behind another writer: all fail, and not after as many tries.
+  void expect_failures_together(const std::function<void(int thread)> &call) {
+    std::atomic<int> tries{0}, failed{0};
+    faults_.at_begin = [&] {
+      ++tries;
+      usleep(200'000);
+    };
+    faults_.begin = true;
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 8; ++i) {
+      threads.emplace_back([&, i] {
+        try {
+          call(i);
+        } catch (const Error &error) {
+          if (error.status() == Status::kBusy && std::string(error.what()) == "another writer") ++failed;
+        }
+      });
+    }
+    for (std::thread &thread : threads) thread.join();
+    EXPECT_EQ(failed, 8);
+    EXPECT_LT(tries, 8);  // 2, if all threads come in time
+    faults_ = {};
+  }
+
   Faults faults_;
   std::optional<Cache> cache_;
   Lines lines_;
@@ -321,52 +345,14 @@ TEST_F(CacheTest, ACheckBesidePutsBehindFindsNothing) {
 TEST_F(CacheTest, WhoWaitsForTheBufferFailsWithTheOneWhoTries) {
   open({.write_behind = true});
   put("a", "1");
-  std::atomic<int> tries{0}, failed{0};
-  faults_.at_begin = [&] {
-    ++tries;
-    usleep(200'000);
-  };
-  faults_.begin = true;
-  std::vector<std::thread> threads;
-  for (int i = 0; i < 8; ++i) {
-    threads.emplace_back([&] {
-      try {
-        cache_->flush();
-      } catch (const Error &error) {
-        if (error.status() == Status::kBusy && std::string(error.what()) == "another writer") ++failed;
-      }
-    });
-  }
-  for (std::thread &thread : threads) thread.join();
-  EXPECT_EQ(failed, 8);
-  EXPECT_LT(tries, 8);  // 2, if all threads come in time
-  faults_ = {};
+  expect_failures_together([&](int) { cache_->flush(); });
   cache_->flush();
   EXPECT_EQ(cache_->statistics().current_disk_items, 1u);
 }
 
 TEST_F(CacheTest, PutsThatShareATransactionFailTogetherBehindAnotherWriter) {
   open({});
-  std::atomic<int> tries{0}, failed{0};
-  faults_.at_begin = [&] {
-    ++tries;
-    usleep(200'000);
-  };
-  faults_.begin = true;
-  std::vector<std::thread> threads;
-  for (int i = 0; i < 8; ++i) {
-    threads.emplace_back([&, i] {
-      try {
-        put("key" + std::to_string(i), "value");
-      } catch (const Error &error) {
-        if (error.status() == Status::kBusy) ++failed;
-      }
-    });
-  }
-  for (std::thread &thread : threads) thread.join();
-  EXPECT_EQ(failed, 8);
-  EXPECT_LT(tries, 8);  // 2, if all threads come in time
-  faults_ = {};
+  expect_failures_together([&](int thread) { put("key" + std::to_string(thread), "value"); });
 }
 
 // The cache of a damaged file waits for its end, and does not try for ever what cannot be.
