@@ -209,14 +209,17 @@ typedef struct dbc_cache dbc_cache;
 DBC_API dbc_status dbc_open(const char *path, const char *schema_version, const dbc_options *options, dbc_cache **cache);
 
 /* Writes what is pending (see dbc_flush) and closes the file. Waits for calls that other threads are inside of; calls
- * that begin later give DBC_CLOSED. Values and results stay readable. Closing again is DBC_OK. An error (DBC_IO ...) says
- * that access times could not be written; the cache is closed all the same. */
+ * that begin later give DBC_CLOSED. Values and results stay readable. Who closes while another thread does waits for that
+ * one and gets the same status; closing again later is DBC_OK. An error (DBC_IO ...) says that access times, or with
+ * DBC_WRITE_BEHIND puts that waited, could not be written, and are lost (a WARNING in the log tells how many puts): the cache is
+ * closed all the same. Who wants to try again calls dbc_flush first. */
 DBC_API dbc_status dbc_close(dbc_cache *cache);
 
 /* Closes if need be, and frees the handle. No other call on the handle may run or follow. */
 DBC_API void dbc_free(dbc_cache *cache);
 
 /* From now on messages below `level` (a dbc_log_level, or a number from 0 to DBC_LOG_OFF) are dropped before they are made.
+ * Waits for nothing, and opens nothing after a fork().
  * Errors: DBC_INVALID_ARGUMENT, DBC_CLOSED. */
 DBC_API dbc_status dbc_set_log_level(dbc_cache *cache, int level);
 

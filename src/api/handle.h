@@ -7,6 +7,7 @@
 #include <mutex>
 #include <vector>
 
+#include "api/ending.h"
 #include "api/guard.h"
 #include "base/fork.h"
 #include "base/gate.h"
@@ -25,6 +26,7 @@ struct Session {
 
   const uint64_t fork_count;
   Gate gate;  // whoever is inside a call
+  Ending end;
   Cache cache;
 };
 
@@ -50,9 +52,10 @@ struct dbc_cache {
     dbc::Session *present = session_.load(std::memory_order_acquire);
     return present->outdated() ? nullptr : present;
   }
+  bool is_present(const dbc::Session &session) const { return session_.load() == &session; }
   void close();
-  // For sessions that take the present one's place; the caller tells that one.
-  void keep_log_level(int level) { log_level_.store(level); }
+  // For the session that is there, if it is of this process, and for those that take its place. Opens nothing.
+  void set_log_level(int level);
 
   std::atomic<uint64_t> magic{kAlive};  // tells a handle from memory that is none, as far as that can be told
 
@@ -60,13 +63,15 @@ struct dbc_cache {
   std::unique_ptr<dbc::Session> open_session() const;
   dbc::Session *replace_session();
   static void close_session(dbc::Session &session);
+  static void close_if_left(dbc::Session &session);
 
   const dbc::CacheOptions cache_options_;
   const dbc::StoreOptions store_options_;
   std::atomic<int> log_level_;  // instead of the one in cache_options_
   std::atomic<bool> closed_{false};
   std::atomic<dbc::Session *> session_;
-  // Sessions of this process that were replaced. Calls may be inside of them still, so they are closed with the handle.
+  // Sessions of this process that were replaced. Calls may be inside of them still, or just about to find that they are
+  // not let in any more, so they go with the handle.
   std::mutex replaced_mutex_;
   std::vector<std::unique_ptr<dbc::Session>> replaced_;
 };
@@ -103,7 +108,10 @@ dbc_status call(dbc_cache *cache, Body &&body) noexcept {
     for (int repeats = 0;; ++repeats) {
       Session &session = cache->session();
       Gate::Pass pass(session.gate);
-      if (!pass.admitted()) refuse_closed();
+      if (!pass.admitted()) {
+        if (cache->is_present(session)) refuse_closed();
+        continue;  // replaced meanwhile
+      }
       try {
         return body(session.cache);
       } catch (const Error &error) {

@@ -50,7 +50,10 @@ dbc_status dbc_get_from_memory(dbc_cache *cache, const char *key, size_t key_siz
     dbc::Session *session = cache->present_session();
     if (!session) return Status::kNotFound;
     dbc::Gate::Pass pass(session->gate);
-    if (!pass.admitted()) dbc::refuse_closed();
+    if (!pass.admitted()) {
+      if (cache->is_present(*session)) dbc::refuse_closed();
+      return Status::kNotFound;  // replaced meanwhile
+    }
     ItemRef item;
     Status status = session->cache.get_from_memory(checked, held_version, timestamp, &item);
     *value = dbc::to_value(std::move(item));

@@ -79,7 +79,11 @@ dbc::Session *dbc_cache::replace_session() {
     if (!session_.compare_exchange_strong(present, fresh.get())) {
       lock.unlock();
       no_fork.reset();
-      fresh->cache.close();
+      try {
+        fresh->cache.close();
+      } catch (const dbc::Error &) {
+        // It held nothing yet, and the call goes on with the session of the one who was first.
+      }
       continue;
     }
     present = fresh.release();
@@ -87,16 +91,42 @@ dbc::Session *dbc_cache::replace_session() {
     if (old->of_this_process()) replaced_.emplace_back(old);
     lock.unlock();
     no_fork.reset();
-    if (old->of_this_process()) old->cache.forget_memory();  // all the rest stays for calls that are inside still
-    if (closed_.load()) close();                             // meanwhile, and it did not see this session
+    if (old->of_this_process()) {
+      old->cache.forget_memory();
+      close_if_left(*old);
+    }
+    if (closed_.load()) close();  // meanwhile, and it did not see this session
   }
   return present;
 }
 
+void dbc_cache::set_log_level(int level) {
+  if (closed_.load()) dbc::refuse_closed();
+  log_level_.store(level);
+  dbc::Session *present = session_.load();
+  if (present->of_this_process()) present->cache.set_log_level(level);
+}
+
 void dbc_cache::close_session(dbc::Session &session) {
-  if (!session.of_this_process() || !session.gate.close()) return;
-  session.gate.wait_until_empty();
-  session.cache.close();
+  if (!session.of_this_process()) return;
+  session.gate.close();
+  if (!session.end.claim()) return session.end.wait();
+  session.end.run([&] {
+    session.gate.wait_until_empty();
+    session.cache.close();
+  });
+}
+
+// Its file was damaged, moved or removed, and takes up room for as long as it is open. If calls are inside (one of them
+// may be this thread's, which came here from a log callback), that must wait until the handle is closed.
+void dbc_cache::close_if_left(dbc::Session &session) {
+  session.gate.close();
+  if (!session.gate.empty() || !session.end.claim()) return;
+  try {
+    session.end.run([&] { session.cache.close(); });
+  } catch (const dbc::Error &) {
+    // What it still lacked is lost with its file.
+  }
 }
 
 void dbc_cache::close() {
@@ -164,12 +194,12 @@ void dbc_free(dbc_cache *cache) {
 }
 
 dbc_status dbc_set_log_level(dbc_cache *cache, int level) {
-  return dbc::call(cache, [&](dbc::Cache &c) {
+  return dbc::guarded([&] {
+    dbc::require_handle(cache);
     if (level < 0 || level > DBC_LOG_OFF) {
       dbc::refuse("log_level must be from 0 to " + std::to_string(DBC_LOG_OFF) + ", got " + std::to_string(level));
     }
-    cache->keep_log_level(level);
-    c.set_log_level(level);
+    cache->set_log_level(level);
     return dbc::Status::kOk;
   });
 }

@@ -37,6 +37,14 @@ class Gate {
   // Lets nobody in any more. True for the one caller who closed it.
   bool close() { return !closed_.exchange(true, std::memory_order_seq_cst); }
 
+  // Has everybody left who was let in? For good, once it is closed.
+  bool empty() const {
+    for (const Stripe &stripe : inside_) {
+      if (stripe.count.load(std::memory_order_seq_cst) != 0) return false;
+    }
+    return true;
+  }
+
   // Until everybody who was let in has left. Calls take as long as they take, so this looks again and again, ever less
   // often.
   void wait_until_empty() const {

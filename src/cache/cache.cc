@@ -18,7 +18,7 @@ Cache::Cache(const CacheOptions &options, const OpenStore &open_store)
   try {
     enforce_on_open(log);
   } catch (const Error &error) {
-    if (error.status() == Status::kCorrupt) store_->report_damage();
+    report_if_damage(error);
     throw;
   }
   if (options_.write_behind && store_->can_reserve()) {
@@ -28,6 +28,7 @@ Cache::Cache(const CacheOptions &options, const OpenStore &open_store)
         commit_buffer();
         return true;
       } catch (const std::exception &error) {
+        report_if_damage(error);
         // It never will: another file has taken this one's place, and this cache waits to be closed.
         if (store_->outdated()) {
           logger_.defer(kWarning,
@@ -46,14 +47,25 @@ Cache::Cache(const CacheOptions &options, const OpenStore &open_store)
   log.postpone();
 }
 
+void Cache::report_if_damage(const std::exception &error) noexcept {
+  auto *known = dynamic_cast<const Error *>(&error);
+  if (known && known->status() == Status::kCorrupt) store_->report_damage();
+}
+
 void Cache::enforce_on_open(LogScope &log) {
-  std::unique_ptr<Transaction> transaction = store_->begin();
-  std::vector<DiskEviction> evicted;
-  uint64_t discarded = transaction->erase_other_schemas();
-  evict_from_disk(*transaction, &evicted);
-  if (discarded + evicted.size() > 0) {
+  // Lower limits than the file has been used with may cost a million evictions: in transactions of some milliseconds
+  // each, between which other writers have their turn.
+  constexpr size_t kAtOnce = 1000;
+  uint64_t discarded = 0;
+  for (bool all = false; !all;) {
+    std::unique_ptr<Transaction> transaction = store_->begin();
+    std::vector<DiskEviction> evicted;
+    uint64_t others = transaction->erase_other_schemas();
+    all = evict_from_disk(*transaction, &evicted, kAtOnce);
+    if (others + evicted.size() == 0) break;
     transaction->commit([] {});
-    statistics_.add(Counter::kDiscarded, static_cast<int64_t>(discarded));
+    discarded += others;
+    statistics_.add(Counter::kDiscarded, static_cast<int64_t>(others));
     statistics_.add(Counter::kDiskEvictions, static_cast<int64_t>(evicted.size()));
     tell_disk_evictions(evicted, log);
   }
@@ -70,8 +82,12 @@ void Cache::close() {
     buffer_thread_->stop();
     try {
       commit_buffer();
-    } catch (...) {
+    } catch (const std::exception &failure) {
       error = std::current_exception();
+      log.add(kWarning, [&] {
+        return std::to_string(buffer_->size()) +
+               " puts that waited could not be committed and are lost: " + failure.what();
+      });
     }
   }
   std::vector<ItemRef> removed;

@@ -161,12 +161,14 @@ class Cache {
   };
 
   void enforce_on_open(LogScope &log);
+  // For errors that no caller is told.
+  void report_if_damage(const std::exception &error) noexcept;
   Resident ask_memory(const Key &key, uint64_t held_version, Time time, uint64_t confirmed, bool touching,
                       Found *found);
   Resident ask_memory(const Key &key, uint64_t held_version, Time time, bool touching, Found *found);
   // Settles doubts about the resident item of a key: its version if it is current, else 0, and it has left memory.
   uint64_t confirm(const Key &key);
-  void promote(const Key &key, const Lookup &found, Time time, LogScope &log);
+  void promote(const Key &key, const Lookup &found, Time time, bool was_resident, LogScope &log);
   void touch(Item &item, Time time);
   // A resident item that was also read from disk, in the same state.
   void keep(Item &resident, const Lookup &found, Time time);
@@ -202,7 +204,8 @@ class Cache {
   void erase_version_from_memory(const Key &key, uint64_t version, std::vector<ItemRef> *left) noexcept;
   Transaction::Written put_on_disk(Transaction &transaction, const NewItem &item, bool text, double time,
                                    uint64_t reserved, std::vector<DiskEviction> *evicted) const;
-  void evict_from_disk(Transaction &transaction, std::vector<DiskEviction> *evicted) const;
+  // Until the limits hold, or `most` are evicted; says whether they hold.
+  bool evict_from_disk(Transaction &transaction, std::vector<DiskEviction> *evicted, size_t most = SIZE_MAX) const;
   void tell_disk_evictions(std::span<const DiskEviction> evicted, LogScope &log);
   void check_memory(bool repairing, CheckReport *report);
   void repair(CheckReport *report, LogScope &log);

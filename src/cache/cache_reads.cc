@@ -1,5 +1,6 @@
 // What looks items up: get, get_many, exists, tier.
 #include <algorithm>
+#include <functional>
 #include <string>
 #include <utility>
 
@@ -110,13 +111,11 @@ Lookup Cache::read_buffer(const Key &key) const {
 }
 
 void Cache::touch(Item &item, Time time) {
-  double before = item.timestamp.load();
-  if (time.seconds == before) return;
-  memory_.touch(item, time.seconds, time.named);
+  if (time.seconds == item.timestamp.load()) return;
+  bool backward = memory_.touch(item, time.seconds, time.named);
   // Without a row yet it has nothing to tell the store: the commit will. (After the timestamp was stored, see
   // commit_buffered().)
   if (item.id() == 0) return;
-  bool backward = time.named && time.seconds < before;
   // The log reads the time when it writes, so it has to be told only once; unless the item has left memory, when what
   // the log holds may be a copy.
   if (backward || !item.touched.load() || !item.resident.load()) store_->touched(item, backward);
@@ -145,7 +144,7 @@ Status Cache::get(const Key &key, uint64_t held_version, const double *timestamp
     statistics_.add(Counter::kMisses);
     return Status::kNotFound;
   }
-  promote(key, on_disk, time, log);
+  promote(key, on_disk, time, resident != Resident::kNone, log);
   statistics_.add(Counter::kDiskHits);
   log.add(kTrace, [&] { return outcome("get", key.text, "disk hit"); });
   if (on_disk.version == held_version) return Status::kUnchanged;
@@ -163,9 +162,9 @@ Status Cache::get_from_memory(const Key &key, uint64_t held_version, const doubl
   return found.status;
 }
 
-void Cache::promote(const Key &key, const Lookup &found, Time time, LogScope &log) {
-  // Resident already, in that very state: brought in by another thread meanwhile, or kept without bytes.
-  ItemRef present = memory_.find(key);
+void Cache::promote(const Key &key, const Lookup &found, Time time, bool was_resident, LogScope &log) {
+  // Resident in that very state, but without bytes.
+  ItemRef present = was_resident ? memory_.find(key) : ItemRef();
   if (present && present->version() == found.version) {
     keep(*present, found, time);
     return;
@@ -182,15 +181,17 @@ void Cache::promote(const Key &key, const Lookup &found, Time time, LogScope &lo
     item->timestamp.store(seconds);
   }
   item->generation.store(found.fields.generation, std::memory_order_relaxed);
-  if (found.item) found.item->timestamp.store(seconds);  // the caller's, where memory keeps no bytes
+  // The caller's, where memory keeps no bytes.
+  if (found.item && found.item.get() != item.get()) found.item->timestamp.store(seconds);
   if (belongs_in_memory(item->size())) {
     std::vector<MemoryTier::Eviction> evictions;
     ItemRef replaced;
     // Not if somebody has changed the key since it was read, in the store or on the way there.
-    bool inserted = memory_.insert(item, &evictions, &replaced, [&] {
+    auto allow = [&] {
       return store_->generations().last_word(key.hash) == found.fields.generation && is_latest_here(*item);
-    });
-    present = inserted ? ItemRef() : memory_.find(key);
+    };
+    bool inserted = memory_.insert(item, &evictions, &replaced, std::ref(allow));  // no copy, which would be allocated
+    present = inserted ? ItemRef() : memory_.find(key);  // of another thread, meanwhile
     if (present && present->version() == found.version) {
       keep(*present, found, time);
       return;
@@ -205,7 +206,7 @@ void Cache::promote(const Key &key, const Lookup &found, Time time, LogScope &lo
 void Cache::keep(Item &resident, const Lookup &found, Time time) {
   resident.generation.store(found.fields.generation, std::memory_order_relaxed);
   touch(resident, time);
-  if (found.item) found.item->timestamp.store(resident.timestamp.load());
+  if (found.item && found.item.get() != &resident) found.item->timestamp.store(resident.timestamp.load());
 }
 
 void Cache::expire_from_memory(const Key &key, double now, std::string_view operation, LogScope &log) {
@@ -271,6 +272,7 @@ void Cache::remove_unusable(std::span<const Unusable> items, double now, LogScop
       erase_from_memory(discarded, &left);
     });
   } catch (const std::exception &error) {
+    report_if_damage(error);
     log.add(kWarning, [&] {
       return "could not remove " + std::to_string(items.size()) + " items that are of no use any more: " + error.what();
     });

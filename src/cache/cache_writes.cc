@@ -268,17 +268,19 @@ Transaction::Written Cache::put_on_disk(Transaction &transaction, const NewItem 
   return written;
 }
 
-void Cache::evict_from_disk(Transaction &transaction, std::vector<DiskEviction> *evicted) const {
+bool Cache::evict_from_disk(Transaction &transaction, std::vector<DiskEviction> *evicted, size_t most) const {
   Totals totals = transaction.totals();
   for (;; totals = transaction.totals()) {
     bool too_many = totals.items > options_.max_disk_items;
     if (!too_many && totals.bytes <= options_.max_disk_size_bytes) break;
+    if (most-- == 0) return false;
     std::optional<Removed> victim = transaction.evict_oldest();
     if (!victim) break;
     evicted->push_back({std::move(*victim), too_many ? Limit::kCount : Limit::kSize});
   }
   store_->expect_evictions(totals.items >= options_.max_disk_items - options_.max_disk_items / 8 ||
                            totals.bytes >= options_.max_disk_size_bytes - options_.max_disk_size_bytes / 8);
+  return true;
 }
 
 // After the commit.

@@ -63,9 +63,9 @@ bool WriteBuffer::has_later(const Item &item) const {
   return present.item && present.item->version() > item.version();
 }
 
-bool WriteBuffer::empty() const {
+size_t WriteBuffer::size() const {
   std::lock_guard lock(mutex_);
-  return pending_.empty() && writing_.empty();
+  return pending_.size() + writing_.size();
 }
 
 std::vector<WriteBuffer::Entry> WriteBuffer::take() {

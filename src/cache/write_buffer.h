@@ -45,7 +45,8 @@ class WriteBuffer {
   Entry find(const Key &key) const;
   // Is a later put of the item's key pending?
   bool has_later(const Item &item) const;
-  bool empty() const;
+  bool empty() const { return size() == 0; }
+  size_t size() const;
 
   // All that is pending, in order. Until done() says what became of it, the entries count as pending.
   std::vector<Entry> take();

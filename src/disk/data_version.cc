@@ -40,10 +40,14 @@ void DataVersion::OwnCommit::done() noexcept {
   try {
     data_version_.version_ = data_version_.read();
     // Read second: who committed between our commit and the first reading shows here.
-    if (writer_.query_integer(kQuery) != before_) data_version_.others_committed();
+    others_ = writer_.query_integer(kQuery) != before_;
   } catch (const std::exception &) {
-    data_version_.others_committed();  // it cannot be told, so there is doubt
+    others_ = true;  // it cannot be told, so there is doubt
   }
+}
+
+DataVersion::OwnCommit::~OwnCommit() {
+  if (others_) data_version_.others_committed();
 }
 
 }  // namespace dbc

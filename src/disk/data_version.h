@@ -23,10 +23,12 @@ class DataVersion final : public CommitWatch {
   void look() override;
 
   // Around a commit on `writer`, inside its transaction (so inside a NoFork): what it changes does not count as
-  // others'.
+  // others'. Nobody looks while it lives; what others have committed meanwhile shows at its end, so that what is
+  // published before is in doubt too.
   class OwnCommit {
    public:
     OwnCommit(DataVersion &data_version, Connection &writer);
+    ~OwnCommit();
     // The commit is done. (Without this it has failed, and changed nothing.)
     void done() noexcept;
 
@@ -35,6 +37,7 @@ class DataVersion final : public CommitWatch {
     Connection &writer_;
     std::lock_guard<std::mutex> lock_;  // nobody looks before the commit is accounted for
     int64_t before_;
+    bool others_ = false;  // have committed since
   };
 
  private:

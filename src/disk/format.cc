@@ -108,8 +108,10 @@ Marks read_marks(Connection &connection) {
           connection.query_integer("PRAGMA application_id"), connection.query_integer("PRAGMA user_version")};
 }
 
-Marks read_marks(const std::string &name) {
-  Connection connection(name, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI);
+// A checkpoint of the last one to close, or the recovery of a WAL, is waited for.
+Marks read_marks(const std::string &name, int flags) {
+  Connection connection(name, flags | SQLITE_OPEN_URI);
+  sqlite3_busy_timeout(connection.handle(), 5000);
   return read_marks(connection);
 }
 
@@ -123,9 +125,7 @@ bool is_there(const std::string &path) {
 // Reads the marks as SQLite does, which rolls back what a commit that was cut off has left, and waits for one under
 // way.
 Marks read_marks_with_journal(const std::string &path) {
-  Connection connection(path, SQLITE_OPEN_READWRITE);
-  sqlite3_busy_timeout(connection.handle(), 5000);
-  return read_marks(connection);
+  return read_marks(uri(path, "mode=rw"), SQLITE_OPEN_READWRITE);
 }
 
 using Header = std::array<unsigned char, 32>;
@@ -219,7 +219,7 @@ FileKind inspect_present_file(const std::string &path) {
     bool whole = true;
     try {
       // immutable: no locks, no -shm, nothing left behind.
-      marks = read_marks(uri(path, "immutable=1"));
+      marks = read_marks(uri(path, "immutable=1"), SQLITE_OPEN_READONLY);
       whole = marks.application_id != kApplicationId || !cut_short(path);
     } catch (const Error &error) {
       if (error.status() != Status::kCorrupt) throw;
@@ -232,7 +232,7 @@ FileKind inspect_present_file(const std::string &path) {
     if (has_wal && (!whole || marks.tables == 0)) {
       // Without its WAL a database whose tables are still there looks empty, and one whose checkpoint was cut off by a
       // crash looks damaged.
-      marks = has_journal ? read_marks_with_journal(path) : read_marks(uri(path, "mode=ro"));
+      marks = has_journal ? read_marks_with_journal(path) : read_marks(uri(path, "mode=ro"), SQLITE_OPEN_READONLY);
     } else if (!whole) {
       if (!has_journal && is_in_wal_mode(path)) return FileKind::kDamaged;
       // So looks a commit in rollback journal mode too, one that was cut off, or is under way, or was just now.

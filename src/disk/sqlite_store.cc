@@ -396,8 +396,10 @@ void SqliteStore::close(LogScope &log) {
   // for the next who opens.
   bool locked = false;
   try {
-    lock_writer();
-    locked = true;
+    if (!in_memory() && !outdated()) {
+      lock_writer();
+      locked = true;
+    }
   } catch (const Error &busy) {
     log.add(kWarning, [&] { return std::string("closing without a checkpoint: ") + busy.what(); });
   }
@@ -405,7 +407,7 @@ void SqliteStore::close(LogScope &log) {
     NoFork no_fork;
     // Not if the file was moved or removed: SQLite would delete the WAL by its name, which may be that of a new file.
     // And not before no child can come: it would inherit that, and make the checkpoint without the writer lock.
-    if (locked && !in_memory() && !outdated() && is_at_its_path()) {
+    if (locked && !outdated() && is_at_its_path()) {
       sqlite3_db_config(connection_->handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr);
     }
     close_connections();

@@ -112,6 +112,10 @@ bool SqliteStore::maintain() {
     }
     checkpoint_if_due();
     return written;
+  } catch (const Error &error) {
+    if (error.status() == Status::kCorrupt) report_damage();
+    logger_.defer(kWarning, "work in the background failed and will be tried again: ", error.what());
+    return outdated();
   } catch (const std::exception &error) {
     logger_.defer(kWarning, "work in the background failed and will be tried again: ", error.what());
     return false;

@@ -15,7 +15,7 @@
 namespace dbc {
 
 // Columns of the statements that read rows of `item`.
-enum Column { kId, kVersion, kSchemaId, kSize, kTimestamp, kRecorded, kKey };
+enum Column { kId, kVersion, kSchemaId, kSize, kTimestamp, kRecorded, kKey, kUsed };
 
 SqliteTransaction::SqliteTransaction(SqliteStore &store)
     : store_(store), writer_(*store.writer_), order_(*store.writer_, *store.connection_) {
@@ -105,7 +105,7 @@ void SqliteTransaction::erase_row(const Row &row, std::string_view key, bool is_
   SchemaTotals &schema = totals_of(row.schema_id);
   if (row.id == last_put_) last_put_ = 0;
   writer_.erase_item.bind(1, row.id).run();
-  writer_.erase_usage.bind(1, row.id).run();
+  if (row.may_be_used) writer_.erase_usage.bind(1, row.id).run();
   if (is_first) {
     order_.remove_first(row.recorded, key);
   } else {
@@ -235,7 +235,7 @@ int64_t SqliteTransaction::take_place_of_oldest(const Key &key, double timestamp
   if (version <= row.version) return 0;  // the versions of a row grow
   changed_.push_back(victim->removed.hash);
   SchemaTotals &schema = totals_of(row.schema_id);
-  writer_.erase_usage.bind(1, row.id).run();
+  if (row.may_be_used) writer_.erase_usage.bind(1, row.id).run();
   order_.remove_first(row.recorded, victim->removed.key);
   subtract(&schema.totals, row);
   *removed = std::move(victim->removed);
@@ -258,6 +258,7 @@ std::optional<SqliteTransaction::Victim> SqliteTransaction::find_oldest() {
         return std::nullopt;
       }
       row = row_of(writer_.oldest);
+      row.may_be_used = oldest->integer(kUsed) != 0;
       victim.key = oldest->bytes(kKey);
     }
     if (row.id == 0) {
@@ -423,7 +424,7 @@ void SqliteTransaction::commit(const std::function<void()> &publish) {
   totals_changed_ = totals_changed_ || order_.changed();
   if (totals_changed_) prepare_totals();
   SharedTotals *shared = totals_changed_ ? store_.totals_.get() : nullptr;
-  std::optional<DataVersion::OwnCommit> own_commit;
+  std::optional<DataVersion::OwnCommit> own_commit;  // ends after everything below
   if (store_.data_version_) own_commit.emplace(*store_.data_version_, *store_.connection_);
   begin_generations();
   try {

@@ -56,6 +56,7 @@ class SqliteTransaction final : public Transaction {
     uint64_t size;
     double timestamp;
     double recorded;
+    bool may_be_used = true;  // false: `usage` has nothing about it
   };
   struct Victim {
     Row row;

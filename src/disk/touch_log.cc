@@ -36,13 +36,12 @@ size_t TouchLog::add(Item &item, bool backward) {
       item.touched.store(false);
     }
   }
+  // The mark first: a touch that still sees it is in the time that is read afterwards.
+  if (entry.item && entry.item.get() != in_memory) entry.item->touched.store(false);
   double time = item.timestamp.load();
   // This object may have come late: another one of the same state may have been touched since.
   if (!fresh && !backward) time = std::max(time, entry.time());
-  if (entry.item.get() != in_memory) {
-    if (entry.item) entry.item->touched.store(false);
-    displaced = std::exchange(entry.item, ItemRef::share(in_memory));
-  }
+  if (entry.item.get() != in_memory) displaced = std::exchange(entry.item, ItemRef::share(in_memory));
   if (!in_memory) entry.timestamp = time;
   if (!backward && !writing_.empty()) {
     // A way back that is being written is not in the file yet, where a later time must not win over this one.

@@ -50,7 +50,7 @@ struct Writer {
         erase_order_before(c, "DELETE FROM eviction_order WHERE (recorded, key) < (?1, ?2)"),
         erase_order_through(c, "DELETE FROM eviction_order WHERE (recorded, key) <= (?1, ?2)"),
         oldest(c, "SELECT item.id, item.version, item.schema_id, item.size, " DBC_LAST_ACCESS
-                  ", o.recorded, o.key FROM eviction_order o LEFT JOIN item ON item.id = o.id "
+                  ", o.recorded, o.key, usage.id IS NOT NULL FROM eviction_order o LEFT JOIN item ON item.id = o.id "
                   "LEFT JOIN usage ON usage.id = item.id WHERE (o.recorded, o.key) > (?1, ?2) "
                   "ORDER BY o.recorded, o.key LIMIT 1"),
         first_with_item(

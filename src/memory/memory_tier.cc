@@ -153,21 +153,21 @@ void MemoryTier::clear(std::vector<ItemRef> *removed) {
   epoch_.collect();
 }
 
-void MemoryTier::touch(Item &item, double timestamp, bool explicit_time) {
+bool MemoryTier::touch(Item &item, double timestamp, bool explicit_time) {
   // Forward, without a lock: the exchange succeeds only from the value it was compared with, so the timestamp never
   // drops here, and what the heap has recorded stays at or below it.
   double current = item.timestamp.load(std::memory_order_relaxed);
   while (timestamp > current) {
-    if (item.timestamp.compare_exchange_weak(current, timestamp)) return;
+    if (item.timestamp.compare_exchange_weak(current, timestamp)) return false;
   }
-  if (!explicit_time || timestamp == current) return;
+  if (!explicit_time || timestamp == current) return false;
 
   // Backward: first the heap, then the timestamp. All that lowers a timestamp or records one holds the mutex, so no
   // recorded timestamp can end up above. Forward touches that come in between are overwritten: they came before this
   // one.
   std::lock_guard lock(mutex_);
   if (item.resident.load(std::memory_order_relaxed) && heap_.recorded(item) > timestamp) heap_.update(&item, timestamp);
-  item.timestamp.store(timestamp);
+  return item.timestamp.exchange(timestamp) > timestamp;
 }
 
 void MemoryTier::erase_if(const std::function<bool(double timestamp)> &expired, std::vector<ItemRef> *removed) {

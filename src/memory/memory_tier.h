@@ -91,7 +91,8 @@ class MemoryTier {
 
   // Sets the timestamp of an item, resident or not. `explicit_time`: the caller named the time, and it counts even when
   // it is older; else a concurrent later one stands. Lock-free unless the caller named an older time.
-  void touch(Item &item, double timestamp, bool explicit_time);
+  // Says whether the item has become older.
+  bool touch(Item &item, double timestamp, bool explicit_time);
 
   // Takes out and appends every item for which expired(timestamp) is true. Strong guarantee, also when `expired`
   // throws.

@@ -264,6 +264,21 @@ TEST(who_has_a_file_open_that_was_moved_away_goes_over_to_its_successor) {
   dbc_free(other);
 }
 
+// A file that was removed takes up room for as long as somebody has it open.
+TEST(who_goes_over_to_another_file_lets_go_of_the_old_one) {
+  dbc_cache *cache = open_default(PATH);
+  for (int round = 0; round < 3; ++round) {
+    put(cache, "old", "v");
+    CHECK(remove(PATH) == 0);
+    dbc_cache *other = open_default(PATH);
+    put(other, "new", "v");
+    CHECK(gets(cache, "new", "v") && gets(cache, "old", NULL));
+    CHECK(atoi(shell("ls -l /proc/%d/fd | grep -c 'cache.db.*deleted' || true", (int)getpid())) == 0);
+    dbc_free(other);
+  }
+  dbc_free(cache);
+}
+
 static void check_foreign(const char *sql) {
   remove(PATH);
   query(PATH, sql);

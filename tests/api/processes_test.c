@@ -257,6 +257,27 @@ TEST(step_38_after_fork_both_go_on) {
   CHECK_TEXT(query(PATH, "PRAGMA integrity_check"), "ok");
 }
 
+// A level that is changed in a child counts there, and opens nothing for it: who reconfigures its log is not to wait
+// for files.
+TEST(after_fork_a_log_level_opens_nothing) {
+  dbc_cache *cache = open_default(PATH);
+  put(cache, "k", "v");
+  pid_t child = start();
+  if (child == 0) {
+    int before = atoi(shell("ls /proc/%d/fd | wc -l", (int)getpid()));
+    CHECK(dbc_set_log_level(cache, DBC_LOG_TRACE) == DBC_OK);
+    CHECK(atoi(shell("ls /proc/%d/fd | wc -l", (int)getpid())) == before);
+    CHECK(refused(dbc_set_log_level(cache, -1), DBC_INVALID_ARGUMENT, "log_level"));
+    CHECK(gets(cache, "k", "v"));
+    CHECK(dbc_close(cache) == DBC_OK);
+    CHECK(dbc_set_log_level(cache, DBC_LOG_TRACE) == DBC_CLOSED);
+    dbc_free(cache);
+    _exit(0);
+  }
+  wait_for(child);
+  dbc_free(cache);
+}
+
 TEST(after_fork_the_folder_may_change) {
   dbc_cache *cache = open_default("folder/cache.db");
   put(cache, "k", "v");

@@ -1,4 +1,5 @@
 // Write-behind: acknowledged at once, visible to this handle at once, in the file a little later, and never dropped.
+#include <pthread.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -204,6 +205,74 @@ TEST(close_commits_what_waits) {
   dbc_free(cache);
   cache = open_default(PATH);
   CHECK(gets(cache, "k", "v"));
+  dbc_free(cache);
+}
+
+enum { kWaiting = 3000 };
+
+static void *close_and_count(void *argument) {
+  CHECK(dbc_close(argument) == DBC_OK);
+  CHECK(atoi(query(PATH, "SELECT count(*) FROM cache")) == kWaiting);
+  return NULL;
+}
+
+// Whoever was told that the cache is closed may count on what was put.
+TEST(who_closes_meanwhile_waits_for_the_one_who_does) {
+  for (int round = 0; round < 5; ++round) {
+    dbc_cache *cache = open_with(PATH, "1.0.0", behind(kWaiting, 3600));
+    CHECK(dbc_clear(cache) == DBC_OK);
+    char key[16];
+    for (int i = 0; i < kWaiting; ++i) {
+      snprintf(key, sizeof key, "%d", i);
+      put(cache, key, key);
+    }
+    pthread_t other;
+    CHECK(pthread_create(&other, NULL, close_and_count, cache) == 0);
+    CHECK(dbc_close(cache) == DBC_OK);
+    CHECK(pthread_join(other, NULL) == 0);
+    CHECK(dbc_close(cache) == DBC_OK);
+    dbc_free(cache);
+    cache = open_default(PATH);
+    CHECK(count_of(cache) == kWaiting);
+    dbc_free(cache);
+  }
+}
+
+static char warning[512];
+static dbc_status status_of_close_inside = DBC_INTERNAL;
+
+static void keep_warning(void *context, int level, const char *message, size_t size) {
+  dbc_cache **cache = context;
+  if (level != DBC_LOG_WARNING) return;
+  snprintf(warning, sizeof warning, "%.*s", (int)size, message);
+  status_of_close_inside = dbc_close(*cache);
+}
+
+static void *expect_busy_close(void *argument) {
+  dbc_status status = dbc_close(argument);
+  CHECK(refused(status, DBC_BUSY, "busy timeout"));
+  return NULL;
+}
+
+TEST(a_close_that_cannot_commit_says_what_is_lost) {
+  dbc_options *options = with_double(behind(100, 3600), DBC_BUSY_TIMEOUT_SECONDS, 0.3);
+  dbc_cache *cache = NULL;
+  CHECK(dbc_options_set_log(options, keep_warning, &cache, NULL) == DBC_OK);
+  cache = open_with(PATH, "1.0.0", options);
+  put(cache, "a", "v");
+  put(cache, "b", "v");
+  FILE *shell_input = popen("sqlite3 cache.db", "w");
+  CHECK(shell_input && fputs(".timeout 5000\nBEGIN IMMEDIATE;\n.shell touch begun\n", shell_input) >= 0);
+  CHECK(fflush(shell_input) == 0);
+  while (!exists("begun")) usleep(1000);
+  pthread_t other;
+  CHECK(pthread_create(&other, NULL, expect_busy_close, cache) == 0);
+  expect_busy_close(cache);
+  CHECK(pthread_join(other, NULL) == 0);
+  CHECK(strstr(warning, "2 puts that waited could not be committed and are lost: ") == warning);
+  CHECK(status_of_close_inside == DBC_OK);  // a callback may ask for it, and is not made to wait for itself
+  CHECK(dbc_close(cache) == DBC_OK);
+  CHECK(fputs("COMMIT;\n", shell_input) >= 0 && pclose(shell_input) == 0);
   dbc_free(cache);
 }
 

@@ -28,6 +28,7 @@ struct Faults {
   std::function<void()> after_commit;
   std::function<void()> after_read;
   std::function<void()> at_begin;  // each time
+  std::function<void()> on_damage;  // when it is reported
   bool outdated = false;
 };
 
@@ -90,7 +91,10 @@ class FaultyStore final : public Store {
   const Generations &generations() const override { return real_->generations(); }
   void close(LogScope &log) override { real_->close(log); }
   bool outdated() const override { return faults_->outdated || real_->outdated(); }
-  void report_damage() noexcept override { real_->report_damage(); }
+  void report_damage() noexcept override {
+    if (faults_->on_damage) faults_->on_damage();
+    real_->report_damage();
+  }
 
  private:
   const std::unique_ptr<Store> real_;
@@ -233,6 +237,30 @@ class CacheTest : public ::testing::Test {
   Lines lines_;
   std::function<void()> on_line_;
 };
+
+// A file that was used with higher limits: other writers have their turn between.
+TEST_F(CacheTest, LowerLimitsAreEnforcedInSeveralTransactions) {
+  CacheOptions options;
+  options.max_disk_items = 10;
+  int transactions = 0;
+  cache_.emplace(options, [&](Logger &logger, LogScope &log) {
+    StoreOptions store_options;
+    store_options.path = ":memory:";
+    store_options.schema_version = "1";
+    auto store = std::make_unique<SqliteStore>(store_options, logger, log);
+    auto transaction = store->begin();
+    for (int i = 0; i < 3500; ++i) transaction->put(Key("k" + std::to_string(i)), "value", false, i);
+    transaction->commit([] {});
+    faults_.at_begin = [&] { ++transactions; };
+    return std::make_unique<FaultyStore>(std::move(store), &faults_);
+  });
+  faults_ = {};
+  EXPECT_EQ(transactions, 4);
+  EXPECT_EQ(cache_->disk_totals().items, 10u);
+  EXPECT_EQ(cache_->statistics().disk_evictions, 3490u);
+  EXPECT_EQ(tier("k3489", 3500), Tier::kNone);
+  EXPECT_EQ(tier("k3490", 3500), Tier::kDisk);
+}
 
 // ---------------------------------------------------------------------------------------------- written behind ----
 
@@ -476,6 +504,37 @@ TEST_F(CacheTest, APromotionThatComesTooLateIsNone) {
   faults_.after_read = [&] { std::thread([&] { put("a", "new"); }).join(); };
   EXPECT_EQ(get("a"), "old");
   EXPECT_EQ(get("a"), "new");
+}
+
+// What no caller is told is reported all the same, so that the file does not stay as it is.
+TEST_F(CacheTest, DamageIsReportedWhereACallGoesOn) {
+  open({.max_memory_items = 0, .disk_ttl_seconds = 10});
+  put("a", "value", 0);
+  int reports = 0;
+  faults_.on_damage = [&] { ++reports; };
+  faults_.at_begin = [] { throw Error(Status::kBusy, "another writer"); };
+  EXPECT_EQ(get("a", 11), "(none)");
+  EXPECT_EQ(reports, 0);
+  faults_.at_begin = [] { throw Error(Status::kCorrupt, "damaged"); };
+  EXPECT_EQ(get("a", 11), "(none)");
+  EXPECT_EQ(reports, 1);
+  faults_ = {};
+}
+
+TEST_F(CacheTest, DamageIsReportedByTheThreadThatCommitsTheBuffer) {
+  std::atomic<int> reports{0};
+  faults_.on_damage = [&] { ++reports; };
+  open({.write_behind = true, .write_behind_delay_seconds = 0.01});
+  faults_.at_begin = [] { throw Error(Status::kCorrupt, "damaged"); };
+  put("a", "value");
+  for (int i = 0; i < 2000 && reports == 0; ++i) usleep(10'000);
+  EXPECT_GT(reports, 0);
+  faults_.at_begin = nullptr;
+  cache_->flush();
+  EXPECT_EQ(get("a"), "value");
+  cache_->close();
+  cache_.reset();
+  faults_ = {};
 }
 
 // An item that expires while somebody uses it again is not removed.

@@ -99,6 +99,27 @@ TEST(InspectFile, AFileThatAppearsMeanwhileIsFresh) {
   creator.join();
 }
 
+// As the last one to close does for its checkpoint, and the first to open after a crash for the recovery of the WAL.
+TEST(InspectFile, WaitsForWhoHasTheFileForAMoment) {
+  testing::TemporaryDirectory directory;
+  const std::string path = directory / "cache.db";
+  close(open(path.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600));
+  testing::SharedObject<std::atomic<bool>> held;
+  testing::Child child([&] {
+    Connection connection(path, SQLITE_OPEN_READWRITE);
+    connection.execute("PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0");
+    create_format(connection, true);
+    connection.execute("PRAGMA locking_mode=EXCLUSIVE; INSERT INTO meta VALUES('x', 1)");
+    held->store(true);
+    usleep(300'000);
+    _exit(0);  // without a checkpoint: the tables are in the WAL alone
+    return 1;
+  });
+  ASSERT_TRUE(testing::wait_for([&] { return held->load(); }));
+  EXPECT_EQ(inspect_file(path), FileKind::kCache);
+  EXPECT_EQ(child.wait(), 0);
+}
+
 // SQLite says "unable to open database file" of it, for ever.
 TEST(InspectFile, AWalOfNoKnownVersionIsDamage) {
   testing::TemporaryDirectory directory;

@@ -236,12 +236,13 @@ TEST(MemoryTier, TouchMovesAnItemToItsNewPlace) {
   const ItemRef a = make_item("a", {.timestamp = 1}), b = make_item("b", {.timestamp = 2}),
                 c = make_item("c", {.timestamp = 3});
   for (const ItemRef &item : {a, b, c}) put(tier, item);
-  tier.touch(*a, 10, false);
+  EXPECT_FALSE(tier.touch(*a, 10, false));
   EXPECT_EQ(a->timestamp, 10);
   EXPECT_EQ(keys_of(tier.in_order()), (Texts{"b", "c", "a"}));
-  tier.touch(*a, 5, false);
+  EXPECT_FALSE(tier.touch(*a, 5, false));
+  EXPECT_FALSE(tier.touch(*a, 10, true));
   EXPECT_EQ(a->timestamp, 10) << "the library's clock does not turn a later access back";
-  tier.touch(*a, 2.5, true);
+  EXPECT_TRUE(tier.touch(*a, 2.5, true)) << "it has become older";
   EXPECT_EQ(a->timestamp, 2.5) << "a time that the caller named counts";
   tier.touch(*c, 0, true);
   EXPECT_EQ(keys_of(tier.in_order()), (Texts{"c", "b", "a"}));
