@@ -47,10 +47,10 @@ class Ending {
  private:
   void end(Status status, const char *why) {
     std::lock_guard lock(mutex_);
-    status_ = status;
-    why_ = why;
     done_ = true;
+    status_ = status;
     changed_.notify_all();
+    why_ = why;  // last: memory may be short
   }
 
   std::atomic<bool> claimed_{false};

@@ -119,7 +119,7 @@ dbc_status call(dbc_cache *cache, Body &&body) noexcept {
         session.cache.report_damage();
         // Once more, on the fresh file that the next session starts. It takes the damaged one for another if the damage
         // has also changed which cache that says it is; but then its own report of it holds.
-        if (repeats == 2 || !session.outdated()) throw;
+        if (repeats >= 2 || !session.outdated()) throw;
       }
     }
   });
