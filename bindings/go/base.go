@@ -16,6 +16,7 @@ import (
 	"math"
 	"runtime"
 	"runtime/cgo"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -79,15 +80,15 @@ const (
 )
 
 // String gives "none", "memory" or "disk".
-func (t Tier) String() string {
-	switch t {
-	case TierMemory:
-		return "memory"
-	case TierDisk:
-		return "disk"
-	default:
-		return "none"
+func (t Tier) String() string { return nameOf(t, "none", "memory", "disk") }
+
+// nameOf gives the name of a number of the library's: those that all languages share, or the number itself when it has
+// none here.
+func nameOf[N ~int](number N, names ...string) string {
+	if number < 0 || int(number) >= len(names) {
+		return strconv.Itoa(int(number))
 	}
+	return names[number]
 }
 
 // objectHolder is told when objects may have left memory; see objects.go.
@@ -157,10 +158,13 @@ func free(u unused) {
 }
 
 // Close writes what is pending, such as access times, and closes the file. It waits for calls that other
-// goroutines are inside of; calls that begin later fail with [ErrClosed]. Closing again does nothing. Called
-// from within a log handler that a cache has called, it fails with [ErrInvalidArgument].
+// goroutines are inside of; calls that begin later fail with [ErrClosed]. Who closes while another goroutine does
+// waits for that one and gets the same error, if any; closing again later does nothing. Called from within a log
+// handler that a cache has called, it fails with [ErrInvalidArgument].
 //
-// Another error, such as [ErrIO], says that access times could not be written; the cache is closed all the same.
+// Another error, such as [ErrIO], says that what was pending could not be written and is lost: access times, and
+// with [WriteBehind] the puts that waited, of which a warning in the log tells how many. The cache is closed all the
+// same. Flush first to be told while there is time to try again.
 func (b *base) Close() error {
 	answer := C.dbcgo_close(b.get())
 	if answer.status == C.DBC_INVALID_ARGUMENT {
@@ -274,7 +278,7 @@ func (b *base) ClearMemory() error {
 }
 
 // Flush writes what is pending to the file, so that other programs see it: access times, and with [WriteBehind] the
-// puts that wait.
+// puts that wait. After an error it is pending still.
 func (b *base) Flush() error {
 	answer := C.dbcgo_flush(b.get())
 	return b.finish("flush", &answer)

@@ -229,8 +229,17 @@ func TestNamesAreThoseOfAllLanguages(t *testing.T) {
 	for range stats.All() {
 		break
 	}
-	if TierNone.String()+TierMemory.String()+TierDisk.String() != "nonememorydisk" {
-		t.Error("tiers")
+	for name, number := range map[string]fmt.Stringer{
+		"none": TierNone, "memory": TierMemory, "disk": TierDisk, "normal": DurabilityNormal, "full": DurabilityFull,
+		"off": DurabilityOff, "restart": OnCorruptRestart, "fail": OnCorruptFail, "through": WriteThrough,
+		"behind": WriteBehind, "zstd": CompressionZstd, "9": Durability(9), "-1": Tier(-1),
+	} {
+		if number.String() != name {
+			t.Error(number, name)
+		}
+	}
+	if CompressionNone.String() != "none" {
+		t.Error(CompressionNone)
 	}
 	if LibraryVersion() == "" {
 		t.Error("no version")
@@ -356,6 +365,27 @@ func TestWriteBehind(t *testing.T) {
 	must(t, behind.Close())
 	if !value(other.Exists("l"))(t) {
 		t.Error("closing has lost it")
+	}
+}
+
+func TestClosingTellsWhatIsLost(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "cache.db")
+	var log bytes.Buffer
+	cache, err := Open(path, "1", WithWriteMode(WriteBehind), WithWriteBehindDelay(time.Hour),
+		WithBusyTimeout(50*time.Millisecond), WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+	must(t, err)
+	must(t, cache.Put("a", nil))
+	must(t, cache.Put("b", nil))
+	letGo := hold(t, path)
+	wantError(t, cache.Flush(), ErrBusy)
+	wantError(t, cache.Close(), ErrBusy)
+	letGo()
+	must(t, cache.Close())
+	if !strings.Contains(log.String(), "level=WARN msg=\"2 puts that waited could not be committed and are lost") {
+		t.Error(log.String())
+	}
+	if count := value(openCacheAt(t, path).Count())(t); count != 0 {
+		t.Error(count)
 	}
 }
 

@@ -67,6 +67,30 @@ func TestClosingWhileOthersCall(t *testing.T) {
 	}
 }
 
+// Whoever has closed the cache may rely on it, also when another goroutine was first.
+func TestClosingWaitsForWhoeverClosesAlready(t *testing.T) {
+	const puts = 20_000
+	path := filepath.Join(t.TempDir(), "cache.db")
+	cache, err := Open(path, "1", WithWriteMode(WriteBehind), WithWriteBehindItems(puts+1), WithWriteBehindDelay(time.Hour))
+	must(t, err)
+	other := openCacheAt(t, path) // before, since opening waits for writers
+	for i := range puts {
+		must(t, cache.Put(fmt.Sprint(i), nil))
+	}
+	eachOf(2, func(number int) {
+		for err := error(nil); number == 1 && !errors.Is(err, ErrClosed); {
+			_, err = cache.Exists("0") // until the other is at it
+		}
+		if err := cache.Close(); err != nil {
+			t.Error(err)
+			return
+		}
+		if count, err := other.Count(); count != puts || err != nil {
+			t.Errorf("closer %d finds %d of %d, %v", number, count, puts, err)
+		}
+	})
+}
+
 // Writers count up under their own keys, and nobody may ever read a number smaller than one acknowledged before, nor two
 // objects for one version.
 func TestManyGoroutinesOnTwoHandlesOfOneFile(t *testing.T) {

@@ -34,8 +34,9 @@
 //
 // # Closing
 //
-// Close a cache when it is no longer needed: access times that are not in the file yet are written then. A
-// cache that was forgotten is closed some time after it became unreachable.
+// Close a cache when it is no longer needed: access times that are not in the file yet are written then, and with
+// [WriteBehind] the puts that wait. A cache that was forgotten is closed some time after it became unreachable, but none
+// is closed because the program ends, by a return from main, os.Exit or log.Fatal.
 //
 // # Waiting
 //

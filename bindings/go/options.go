@@ -64,9 +64,21 @@ const (
 	// buffer makes callers wait; nothing is dropped. When the commits fail, what the buffer holds is kept and
 	// tried again, and a put gives the error once the buffer is full. Flush waits for everything, and reports
 	// errors; Close flushes; batches of puts and all removals commit what waits, and then themselves. A crash
-	// or a kill loses at most the buffer.
+	// or a kill loses at most the buffer, and so does a program that ends without Close or Flush.
 	WriteBehind WriteMode = C.DBC_WRITE_BEHIND
 )
+
+// String gives "normal", "full" or "off".
+func (d Durability) String() string { return nameOf(d, "normal", "full", "off") }
+
+// String gives "restart" or "fail".
+func (o OnCorrupt) String() string { return nameOf(o, "restart", "fail") }
+
+// String gives "none" or "zstd".
+func (c Compression) String() string { return nameOf(c, "none", "zstd") }
+
+// String gives "through" or "behind".
+func (m WriteMode) String() string { return nameOf(m, "through", "behind") }
 
 // WithMaxMemoryItems limits how many items memory holds. Default 10 000; 0 switches the memory tier off.
 func WithMaxMemoryItems(items int64) Option {

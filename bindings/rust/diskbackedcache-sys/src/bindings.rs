@@ -197,11 +197,11 @@ unsafe extern "C" {
         options: *const dbc_options,
         cache: *mut *mut dbc_cache,
     ) -> dbc_status;
-    #[doc = " Writes what is pending (see dbc_flush) and closes the file. Waits for calls that other threads are inside of; calls\n that begin later give DBC_CLOSED. Values and results stay readable. Closing again is DBC_OK. An error (DBC_IO ...) says\n that access times could not be written; the cache is closed all the same."]
+    #[doc = " Writes what is pending (see dbc_flush) and closes the file. Waits for calls that other threads are inside of; calls\n that begin later give DBC_CLOSED. Values and results stay readable. Who closes while another thread does waits for that\n one and gets the same status; closing again later is DBC_OK. An error (DBC_IO ...) says that access times, or with\n DBC_WRITE_BEHIND puts that waited, could not be written, and are lost (a WARNING in the log tells how many puts): the cache is\n closed all the same. Who wants to try again calls dbc_flush first."]
     pub fn dbc_close(cache: *mut dbc_cache) -> dbc_status;
     #[doc = " Closes if need be, and frees the handle. No other call on the handle may run or follow."]
     pub fn dbc_free(cache: *mut dbc_cache);
-    #[doc = " From now on messages below `level` (a dbc_log_level, or a number from 0 to DBC_LOG_OFF) are dropped before they are made.\n Errors: DBC_INVALID_ARGUMENT, DBC_CLOSED."]
+    #[doc = " From now on messages below `level` (a dbc_log_level, or a number from 0 to DBC_LOG_OFF) are dropped before they are made.\n Waits for nothing, and opens nothing after a fork().\n Errors: DBC_INVALID_ARGUMENT, DBC_CLOSED."]
     pub fn dbc_set_log_level(cache: *mut dbc_cache, level: ::core::ffi::c_int) -> dbc_status;
     pub fn dbc_value_data(value: *const dbc_value) -> *const ::core::ffi::c_void;
     pub fn dbc_value_size(value: *const dbc_value) -> usize;

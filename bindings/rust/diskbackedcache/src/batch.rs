@@ -1,9 +1,11 @@
 //! Batches, as the library wants and gives them: packed.
 
 use std::fmt;
-use std::ops::Deref;
+use std::iter::FusedIterator;
+use std::ops::{Deref, Range};
 use std::ptr::NonNull;
 use std::slice;
+use std::str::Utf8Error;
 
 use diskbackedcache_sys as sys;
 
@@ -148,8 +150,8 @@ impl Entries {
     /// assert_eq!(cache.get_many(["a", "b", "c"])?.iter().flatten().count(), 1);
     /// # Ok::<(), diskbackedcache::Error>(())
     /// ```
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = Option<Entry<'_>>> {
-        (0..self.len()).map(|position| self.get(position))
+    pub fn iter(&self) -> Rows<'_> {
+        Rows { entries: self, positions: 0..self.len() }
     }
 
     /// The status of a row, if there is that row.
@@ -172,6 +174,53 @@ impl fmt::Debug for Entries {
         f.debug_list().entries(self.iter()).finish()
     }
 }
+
+impl<'a> IntoIterator for &'a Entries {
+    type Item = Option<Entry<'a>>;
+    type IntoIter = Rows<'a>;
+
+    fn into_iter(self) -> Rows<'a> {
+        self.iter()
+    }
+}
+
+/// The rows of [`Entries`], in the order of the keys: `None` where nothing was found.
+///
+/// ```
+/// # let cache = diskbackedcache::Cache::open(":memory:", "1.0.0")?;
+/// # cache.put("b", "2")?;
+/// for row in &cache.get_many(["a", "b"])? {
+///     println!("{row:?}");
+/// }
+/// # Ok::<(), diskbackedcache::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Rows<'a> {
+    entries: &'a Entries,
+    positions: Range<usize>,
+}
+
+impl<'a> Iterator for Rows<'a> {
+    type Item = Option<Entry<'a>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.positions.next().map(|position| self.entries.get(position))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.positions.size_hint()
+    }
+}
+
+impl DoubleEndedIterator for Rows<'_> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.positions.next_back().map(|position| self.entries.get(position))
+    }
+}
+
+impl ExactSizeIterator for Rows<'_> {}
+
+impl FusedIterator for Rows<'_> {}
 
 /// One row of [`Entries`] that was found. Derefs to its bytes.
 ///
@@ -200,6 +249,18 @@ impl<'a> Entry<'a> {
     /// ```
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
+    }
+
+    /// The bytes as text, if they are UTF-8.
+    ///
+    /// ```
+    /// # let cache = diskbackedcache::Cache::open(":memory:", "1.0.0")?;
+    /// cache.put("a", "1")?;
+    /// assert_eq!(cache.get_many(["a"])?.get(0).unwrap().to_str(), Ok("1"));
+    /// # Ok::<(), diskbackedcache::Error>(())
+    /// ```
+    pub fn to_str(&self) -> Result<&'a str, Utf8Error> {
+        std::str::from_utf8(self.bytes)
     }
 
     /// The number of this state of the item; see [`Value::version`](crate::Value::version).
@@ -247,6 +308,12 @@ impl Deref for Entry<'_> {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
+        self.bytes
+    }
+}
+
+impl AsRef<[u8]> for Entry<'_> {
+    fn as_ref(&self) -> &[u8] {
         self.bytes
     }
 }

@@ -21,7 +21,8 @@ use crate::typed::TypedCache;
 /// let cache = Cache::builder().durability(Durability::Full).open(":memory:", "1.0.0")?;
 /// # Ok::<(), diskbackedcache::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Durability {
     /// Perhaps the last writes; the file stays sound.
     #[default]
@@ -40,7 +41,8 @@ pub enum Durability {
 /// let cache = Cache::builder().on_corrupt(OnCorrupt::Fail).open(":memory:", "1.0.0")?;
 /// # Ok::<(), diskbackedcache::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum OnCorrupt {
     /// It is moved aside as `<name>.corrupt-<time>`, with a warning, and a fresh cache is started.
     #[default]
@@ -60,7 +62,8 @@ pub enum OnCorrupt {
 /// cache.flush()?;
 /// # Ok::<(), diskbackedcache::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum WriteMode {
     /// When it is committed to the file.
     #[default]
@@ -69,6 +72,9 @@ pub enum WriteMode {
     /// sees it at once; others, and the limits on disk, when it is committed. A crash or a kill loses at most the buffer;
     /// [`Cache::flush`] and closing wait for it, and `flush` reports errors. A full buffer makes callers wait. Puts that
     /// another cache makes to the same key meanwhile are overwritten at the commit.
+    ///
+    /// A cache in a `static` is never dropped, and [`std::process::exit`] drops none: what the buffer holds is lost then,
+    /// without a word. Call `flush` or [`close`](Cache::close) before the program ends.
     Behind,
 }
 
@@ -81,7 +87,8 @@ pub enum WriteMode {
 /// let cache = Cache::builder().compression(Compression::None).open(":memory:", "1.0.0")?;
 /// # Ok::<(), diskbackedcache::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Compression {
     /// As given.
     #[default]

@@ -25,6 +25,8 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use diskbackedcache_sys as sys;
 
 #[cfg(doc)]
+use crate::builder::WriteMode;
+#[cfg(doc)]
 use crate::error::Error;
 use crate::logging;
 use crate::value::AsValue;
@@ -39,7 +41,9 @@ use crate::value::AsValue;
 /// a limit is exceeded.
 ///
 /// Everything is called through `&self`, from any number of threads at once. Any number of caches in any number of
-/// processes, in any language, may use one file. Dropping the cache closes it.
+/// processes, in any language, may use one file. Dropping the cache closes it. A cache in a `static` is never dropped:
+/// [`flush`](Cache::flush) or [`close`](Cache::close) it before the program ends, or the file lacks access times, and with
+/// [`WriteMode::Behind`] the puts that wait.
 ///
 /// # Errors
 /// All calls give [`Error::Closed`] after [`close`](Cache::close), [`Error::InvalidArgument`] for a bad key, value or
@@ -105,8 +109,8 @@ impl Cache {
 
     #[cold]
     fn tell_level(&self) {
-        // One at a time, so that what is told last is what was asked for last. Whoever finds another one here, perhaps
-        // itself (the call below may log), leaves it to the next call.
+        // One at a time, so that what is told last is what was asked for last. Whoever finds another one here leaves it to
+        // the next call: in a forked child that one may be a thread that is not there.
         let Ok(_telling) = self.telling.try_lock() else { return };
         let level = logging::current_level();
         // SAFETY: the handle is alive.

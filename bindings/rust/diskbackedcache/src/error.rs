@@ -43,6 +43,7 @@ pub enum Error {
     NoMemory(String),
     /// The buffer given to [`Cache::get_into`](crate::Cache::get_into) is too small. Nothing was copied; it counted as a
     /// get.
+    #[non_exhaustive]
     BufferTooSmall {
         /// The size of the value.
         needed: usize,
@@ -54,6 +55,7 @@ pub enum Error {
     /// Serde could not turn a value into JSON. Its [code](Error::code) is that of an invalid argument.
     Serialize(serde_json::Error),
     /// A status that a newer library gave and this release does not know.
+    #[non_exhaustive]
     Other {
         /// The library's number for it.
         code: u32,
@@ -177,5 +179,17 @@ pub(crate) fn check_found(status: sys::dbc_status) -> Result<bool> {
         sys::DBC_OK => Ok(true),
         sys::DBC_NOT_FOUND => Ok(false),
         error => Err(Error::last(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_from_the_future() {
+        let error = Error::Other { code: 4711, message: "from the future".to_owned() };
+        let told = (error.code(), error.name(), error.to_string());
+        assert_eq!(told, (4711, "DBC_UNKNOWN", "from the future".to_owned()));
     }
 }

@@ -29,6 +29,11 @@
 //! # Ok::<(), diskbackedcache::Error>(())
 //! ```
 //!
+//! # The end of a program
+//! A cache is closed when it is dropped. One in a `static`, such as a [`LazyLock`](std::sync::LazyLock), never is, nor is
+//! any when [`std::process::exit`] ends the program: access times of the last second do not reach the file then, and with
+//! [`WriteMode::Behind`] the puts that still wait are lost. Call [`Cache::close`] or [`Cache::flush`] before.
+//!
 //! # Logging
 //! Goes to the [`log`] crate, under the target `diskbackedcache`: every operation and its outcome at trace level,
 //! opening, closing and the first eviction from disk at info, what was wrong with a file as a warning. What `log` does
@@ -58,7 +63,7 @@ mod stats;
 mod typed;
 mod value;
 
-pub use batch::{Entries, Entry};
+pub use batch::{Entries, Entry, Rows};
 pub use builder::{Builder, Compression, Durability, OnCorrupt, WriteMode};
 pub use cache::{Cache, Checked, Copied, Dropped};
 pub use error::{Error, Result};
@@ -76,6 +81,30 @@ pub fn library_version() -> &'static str {
     let text = unsafe { std::ffi::CStr::from_ptr(diskbackedcache_sys::dbc_version_text()) };
     text.to_str().unwrap_or_default()
 }
+
+/// What may grow is not to be taken for complete: a structure is not made, nor taken apart, field by field.
+///
+/// ```compile_fail,E0639
+/// let copied = diskbackedcache::Copied { size: 0, version: 0 };
+/// ```
+///
+/// ```compile_fail,E0639
+/// let dropped = diskbackedcache::Dropped { count: 0, overflowed: false };
+/// ```
+///
+/// ```compile_fail,E0639
+/// let checked = diskbackedcache::Checked { problems: 0, report: String::new() };
+/// ```
+///
+/// ```compile_fail,E0638
+/// if let Err(diskbackedcache::Error::BufferTooSmall { needed, message }) = Ok::<(), diskbackedcache::Error>(()) {}
+/// ```
+///
+/// ```compile_fail,E0638
+/// if let Err(diskbackedcache::Error::Other { code, message }) = Ok::<(), diskbackedcache::Error>(()) {}
+/// ```
+#[cfg(doctest)]
+struct Growing;
 
 /// The README's example compiles.
 #[cfg(doctest)]

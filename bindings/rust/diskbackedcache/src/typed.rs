@@ -113,7 +113,10 @@ impl<T: Serialize + DeserializeOwned> TypedCache<T> {
             }
         }
     }
+}
 
+// What does without serde asks for no traits, so that a program's own generic types can close a cache when they are dropped.
+impl<T> TypedCache<T> {
     fn let_go(&self) {
         if let Some(objects) = &self.objects {
             objects.let_go(&self.cache);

@@ -1,7 +1,9 @@
 //! What goes in and comes out: bytes.
 
 use std::borrow::{Borrow, Cow};
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::ptr::NonNull;
 use std::rc::Rc;
@@ -104,6 +106,7 @@ impl<T: AsValue + ToOwned + ?Sized> AsValue for Cow<'_, T> {
 ///
 /// It keeps them alive and unchanged for as long as it lives, also when the item was evicted, replaced or deleted, and
 /// when the cache was closed. Cloning adds an owner and copies nothing. The bytes are aligned to 8.
+/// Values compare and hash as their bytes do, whatever their versions and times.
 ///
 /// ```
 /// let cache = diskbackedcache::Cache::open(":memory:", "1.0.0")?;
@@ -246,6 +249,33 @@ impl Borrow<[u8]> for Value {
     }
 }
 
+// As the bytes that can be borrowed from it, which Borrow asks for.
+impl PartialEq for Value {
+    fn eq(&self, other: &Value) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Value {}
+
+impl PartialOrd for Value {
+    fn partial_cmp(&self, other: &Value) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Value {
+    fn cmp(&self, other: &Value) -> Ordering {
+        (**self).cmp(&**other)
+    }
+}
+
+impl Hash for Value {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (**self).hash(state);
+    }
+}
+
 impl fmt::Debug for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Value").field("version", &self.version()).field("size", &self.len()).finish_non_exhaustive()
@@ -265,7 +295,7 @@ impl fmt::Debug for Value {
 /// assert!(matches!(cache.get_changed("user:2", 0)?, Answer::Missing));
 /// # Ok::<(), diskbackedcache::Error>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// The key is not there.
     Missing,
@@ -285,9 +315,11 @@ pub enum Answer {
 /// assert_eq!(cache.tier("key")?, Some(Tier::Memory));
 /// cache.clear_memory()?;
 /// assert_eq!(cache.tier("key")?, Some(Tier::Disk));
+/// assert_eq!(Tier::Disk.to_string(), "disk");
 /// # Ok::<(), diskbackedcache::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Tier {
     /// The memory of this process.
     Memory,
@@ -302,5 +334,15 @@ impl Tier {
             sys::DBC_TIER_DISK => Some(Tier::Disk),
             _ => None,
         }
+    }
+}
+
+/// The name that all languages share.
+impl fmt::Display for Tier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Tier::Memory => "memory",
+            Tier::Disk => "disk",
+        })
     }
 }

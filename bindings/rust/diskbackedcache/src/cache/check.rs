@@ -65,6 +65,7 @@ impl Cache {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
+#[non_exhaustive]
 pub struct Checked {
     /// How many problems there are.
     pub problems: u64,

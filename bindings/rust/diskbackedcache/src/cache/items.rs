@@ -353,6 +353,7 @@ impl Cache {
 /// # Ok::<(), diskbackedcache::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Copied {
     /// How many bytes of the buffer are the value.
     pub size: usize,

@@ -6,6 +6,8 @@ use diskbackedcache_sys as sys;
 
 use super::Cache;
 use crate::builder::Builder;
+#[cfg(doc)]
+use crate::builder::WriteMode;
 use crate::error::{Error, Result, check};
 use crate::logging;
 
@@ -33,14 +35,18 @@ impl Cache {
         Builder::new()
     }
 
-    /// Writes what is pending and closes the file. Closing again does nothing.
+    /// Writes what is pending and closes the file. Who closes while another thread does waits for that one and is told the
+    /// same; closing again later does nothing.
     ///
     /// Waits for calls that other threads are inside of; calls that begin later give [`Error::Closed`]. What was read
-    /// stays readable. Dropping the cache closes it too; this is for those who want to know how that went.
+    /// stays readable. Dropping the cache closes it too; this is for those who want to know how that went, and for a cache
+    /// in a `static`, which is never dropped.
     ///
     /// # Errors
-    /// If access times could not be written; the cache is closed all the same. [`Error::InvalidArgument`] inside of a
-    /// logger that a cache has called: the call that logs would wait for itself.
+    /// If what is pending could not be written: access times, and with [`WriteMode::Behind`] the puts that waited, are
+    /// lost then (of puts a warning says how many), and the cache is closed all the same. Call [`flush`](Cache::flush)
+    /// first to be told while there is time to try again. [`Error::InvalidArgument`] inside of a logger that a cache has
+    /// called: the call that logs would wait for itself.
     ///
     /// ```
     /// use diskbackedcache::{Cache, Error};

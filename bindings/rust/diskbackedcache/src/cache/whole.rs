@@ -48,6 +48,8 @@ impl Cache {
     /// Writes pending access times to the file, so that other programs see them, and all that was put with
     /// [`WriteMode::Behind`](crate::WriteMode::Behind); also what could not be written in the background before.
     ///
+    /// For a cache that is never dropped, such as one in a `static`, it is the way to lose nothing when the program ends.
+    ///
     /// # Errors
     /// See [`Cache`]; what was not written is pending still.
     ///
@@ -193,6 +195,7 @@ impl Cache {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
+#[non_exhaustive]
 pub struct Dropped {
     /// How many versions were stored.
     pub count: usize,

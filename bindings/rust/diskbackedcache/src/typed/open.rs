@@ -25,7 +25,9 @@ impl<T: Serialize + DeserializeOwned> TypedCache<T> {
     pub fn open(path: impl AsRef<Path>, schema_version: &str) -> Result<TypedCache<T>> {
         Builder::new().open_typed(path, schema_version)
     }
+}
 
+impl<T> TypedCache<T> {
     /// Writes what is pending and closes the file; see [`Cache::close`].
     ///
     /// # Errors

@@ -1,8 +1,5 @@
 //! The cache as a whole.
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
 use super::TypedCache;
 #[cfg(doc)]
 use crate::cache::Cache;
@@ -10,7 +7,7 @@ use crate::cache::Checked;
 use crate::error::Result;
 use crate::stats::Stats;
 
-impl<T: Serialize + DeserializeOwned> TypedCache<T> {
+impl<T> TypedCache<T> {
     /// Removes every item from both tiers. Counters of operations stay.
     ///
     /// # Errors

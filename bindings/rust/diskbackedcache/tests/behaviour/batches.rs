@@ -93,3 +93,19 @@ fn an_iterator_that_panics_changes_nothing() {
     assert!(outcome.is_err());
     assert_eq!(cache.count().unwrap(), 0);
 }
+
+#[test]
+fn rows_are_iterated_over_from_both_ends() {
+    let cache = in_memory();
+    cache.put_many([("a", "1"), ("b", "2")]).unwrap();
+    let entries = cache.get_many(["a", "absent", "b"]).unwrap();
+    let mut found = Vec::new();
+    for row in &entries {
+        found.push(row.map(|entry| entry.to_str().unwrap()));
+    }
+    assert_eq!(found, [Some("1"), None, Some("2")]);
+    let mut rows = entries.iter();
+    assert_eq!(rows.next_back().unwrap().unwrap().as_ref(), b"2");
+    assert_eq!((rows.len(), rows.clone().flatten().count()), (2, 1));
+    assert!(rows.next().unwrap().is_some() && rows.next().unwrap().is_none() && rows.next().is_none());
+}

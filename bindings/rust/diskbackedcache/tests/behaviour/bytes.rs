@@ -253,3 +253,31 @@ fn what_is_no_text_is_told() {
     cache.put("key", [0xff]).unwrap();
     assert!(cache.get("key").unwrap().unwrap().to_str().is_err());
 }
+
+#[test]
+fn values_compare_as_their_bytes() {
+    use std::collections::{BTreeSet, HashSet};
+
+    let cache = in_memory();
+    cache.put_many([("one", "a"), ("two", "a"), ("three", "b"), ("four", ""), ("five", "ab")]).unwrap();
+    let [one, two, three, four, five] =
+        ["one", "two", "three", "four", "five"].map(|key| cache.get(key).unwrap().unwrap());
+    assert!(one == two && one.version() != two.version());
+    assert!(one != three && four < one && one < five && five < three);
+    assert_eq!(cache.get_changed("one", 0).unwrap(), Answer::Changed(two.clone()));
+
+    // Found by the bytes alone, which Borrow promises.
+    let hashed: HashSet<_> = [&one, &two, &three, &four, &five].into_iter().cloned().collect();
+    let sorted: BTreeSet<_> = hashed.iter().cloned().collect();
+    assert_eq!((hashed.len(), sorted.len()), (4, 4));
+    for bytes in [&b"a"[..], b"b", b"", b"ab"] {
+        assert!(hashed.contains(bytes) && sorted.contains(bytes));
+    }
+    assert!(!hashed.contains(&b"x"[..]) && !sorted.contains(&b"x"[..]));
+    assert_eq!(sorted.iter().map(|value| value.to_vec()).collect::<Vec<_>>(), [&b""[..], b"a", b"ab", b"b"]);
+}
+
+#[test]
+fn tiers_have_names() {
+    assert_eq!([Tier::Memory, Tier::Disk].map(|tier| format!("{tier:>6}")), ["memory", "  disk"]);
+}

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use diskbackedcache::{Cache, Compression, Error, OnCorrupt, TypedCache};
+use diskbackedcache::{Cache, Compression, Error, OnCorrupt, TypedCache, WriteMode};
 use tempfile::tempdir;
 
 /// What the sqlite3 shell answers.
@@ -139,6 +139,22 @@ fn a_file_that_others_keep_busy() {
     assert!(matches!(error, Error::Busy(_)), "{error:?}");
     assert_eq!(&*cache.get("key").unwrap().unwrap(), b"before");
     cache.put("key", "after").unwrap();
+}
+
+#[test]
+fn closing_tells_that_something_is_lost() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("cache.db");
+    let builder = Cache::builder().write_mode(WriteMode::Behind).write_behind_delay_seconds(3600.0);
+    let cache = builder.busy_timeout_seconds(0.05).open(&path, "1.0.0").unwrap();
+    cache.put("key", "value").unwrap();
+    let shell = holding(&path);
+    let [flushed, closed] = [cache.flush(), cache.close()];
+    let_go(shell);
+    assert!(matches!(flushed, Err(Error::Busy(_))), "{flushed:?}");
+    assert!(matches!(closed, Err(Error::Busy(_))), "{closed:?}");
+    cache.close().unwrap();
+    assert_eq!(Cache::open(&path, "1.0.0").unwrap().count().unwrap(), 0);
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod bytes;
 mod errors;
 mod examples;
 mod files;
+mod growing;
 mod threads;
 mod typed;
 

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
 
-use diskbackedcache::{Cache, Error, TypedCache};
+use diskbackedcache::{Cache, Error, TypedCache, WriteMode};
 
 use crate::in_memory;
 
@@ -15,6 +15,7 @@ fn everything_may_be_shared() {
     shared::<TypedCache<String>>();
     shared::<diskbackedcache::Value>();
     shared::<diskbackedcache::Entries>();
+    shared::<diskbackedcache::Rows<'static>>();
     shared::<diskbackedcache::Builder>();
     shared::<Error>();
 }
@@ -62,6 +63,32 @@ fn closing_while_others_are_inside() {
         });
         assert!(matches!(typed.get("0"), Err(Error::Closed(_))));
     }
+}
+
+/// Whoever has closed the cache may rely on it, also when another thread was first.
+#[test]
+fn closing_waits_for_whoever_closes_already() {
+    const PUTS: u64 = 20_000;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cache.db");
+    let cache = Cache::builder()
+        .write_mode(WriteMode::Behind)
+        .write_behind_items(PUTS + 1)
+        .write_behind_delay_seconds(3600.0)
+        .open(&path, "1.0.0")
+        .unwrap();
+    let other = Cache::open(&path, "1.0.0").unwrap(); // before, since opening waits for writers
+    for i in 0..PUTS {
+        cache.put(&i.to_string(), "value").unwrap();
+    }
+    thread::scope(|scope| {
+        scope.spawn(|| cache.close().unwrap());
+        while !matches!(cache.exists("0"), Err(Error::Closed(_))) {
+            thread::yield_now();
+        }
+        cache.close().unwrap();
+        assert_eq!(other.count().unwrap(), PUTS);
+    });
 }
 
 /// The objects held are those of the library's memory tier, however calls interleave; and nobody sees a value go back.

@@ -339,3 +339,20 @@ fn many_types_come_back_as_they_were() {
         assert_eq!(cache.get(&key).unwrap().unwrap(), shape);
     }
 }
+
+#[test]
+fn generic_types_of_a_program_may_close_a_cache() {
+    struct Owner<T>(TypedCache<T>);
+
+    impl<T> Drop for Owner<T> {
+        fn drop(&mut self) {
+            self.0.flush().unwrap();
+            self.0.close().unwrap();
+        }
+    }
+
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("cache.db");
+    Owner(TypedCache::<u32>::open(&path, "1.0.0").unwrap()).0.put("key", 1).unwrap();
+    assert_eq!(*TypedCache::<u32>::open(&path, "1.0.0").unwrap().get("key").unwrap().unwrap(), 1);
+}

@@ -75,12 +75,8 @@ pub(crate) fn builder(options: &Map<String, Json>) -> Result<Builder, String> {
     Ok(builder)
 }
 
-pub(crate) fn tier_name(tier: Option<Tier>) -> &'static str {
-    match tier {
-        Some(Tier::Memory) => "memory",
-        Some(Tier::Disk) => "disk",
-        None => "none",
-    }
+pub(crate) fn tier_name(tier: Option<Tier>) -> String {
+    tier.map_or_else(|| "none".to_owned(), |tier| tier.to_string())
 }
 
 pub(crate) fn stats_by_name(stats: &Stats) -> Json {
