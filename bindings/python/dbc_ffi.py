@@ -1,6 +1,6 @@
 """Describes the extension module `diskbackedcache._dbc` to cffi; setup.py compiles it.
 
-The declarations are taken from dbc.h itself, and those of the shaped calls from native/calls.h, so that nothing is
+The declarations are taken from dbc.h itself, and those of the binding's own calls from native/*.h, so that nothing is
 written down twice. What the C compiler then sees are the headers as they are: a declaration that was misread here does
 not compile.
 """
@@ -32,8 +32,9 @@ def declarations(header: str) -> str:
     return text + "".join(f"#define {name} ...\n" for name in numbers)
 
 
-def shaped_calls(source: str) -> str:
-    """The prototypes of the static functions in native/calls.h."""
+def own_calls(name: str) -> str:
+    """The prototypes of the static functions in a header of native/."""
+    source = (HERE / "native" / name).read_text(encoding="utf-8")
     return "\n".join(
         f"{match};" for match in re.findall(r"^static ([^{;]*?\))\s*\{", source, flags=re.MULTILINE | re.DOTALL)
     )
@@ -41,11 +42,12 @@ def shaped_calls(source: str) -> str:
 
 ffi = FFI()
 ffi.cdef(declarations((core_directory() / "include" / "dbc.h").read_text(encoding="utf-8")))
-ffi.cdef(shaped_calls((HERE / "native" / "calls.h").read_text(encoding="utf-8")))
-ffi.cdef('extern "Python" void dbcpy_log(void *context, int level, const char *message, size_t message_size);')
+ffi.cdef("struct dbcpy_line { const char *text; size_t size; int level; ...; };")
+ffi.cdef(own_calls("log.h"))
+ffi.cdef(own_calls("calls.h"))
 ffi.set_source(
     "diskbackedcache._dbc",
-    '#include "calls.h"\n#include "ask.h"',
+    '#include "calls.h"\n#include "log.h"\n#include "ask.h"',
     include_dirs=[str(core_directory() / "include"), str(HERE / "native")],
     # The library is inside the module; nothing of it shall be visible to others in the process.
     define_macros=[("DBC_STATIC", None)],

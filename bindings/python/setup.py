@@ -8,6 +8,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import sysconfig
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -91,8 +92,13 @@ class SdistWithCore(sdist):
 build_directory = tempfile.mkdtemp(prefix="diskbackedcache-build-")
 atexit.register(shutil.rmtree, build_directory, ignore_errors=True)
 
+options = {"build": {"build_base": build_directory}}
+# One wheel for every Python from 3.9 on; but a free-threaded one has no limited API, and setuptools refuses to be asked.
+if not sysconfig.get_config_var("Py_GIL_DISABLED"):
+    options["bdist_wheel"] = {"py_limited_api": "cp39"}
+
 setup(
     cffi_modules=["dbc_ffi.py:ffi"],
     cmdclass={"build_ext": BuildWithCore, "sdist": SdistWithCore},
-    options={"build": {"build_base": build_directory}, "bdist_wheel": {"py_limited_api": "cp39"}},
+    options=options,
 )

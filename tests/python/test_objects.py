@@ -17,9 +17,11 @@ from typing import Any
 import pytest
 from diskbackedcache import CacheableModel, DiskBackedCache
 from diskbackedcache import _cache as cache_module
+from diskbackedcache import _cffi_calls as cffi_calls
+from diskbackedcache import _native as native
 from diskbackedcache import _objects as objects_module
 from diskbackedcache._dbc import ffi, lib
-from diskbackedcache._native import NOW, ask, ask_through_cffi, get, get_through_cffi
+from diskbackedcache._native import NOW, ask
 from diskbackedcache._objects import ObjectTable
 from models import Blob, User, blob
 from pydantic import Secret, SecretStr, field_serializer
@@ -61,11 +63,20 @@ def test_a_hit_is_the_object_that_was_read(open_blobs: Open) -> None:
     assert cache.get("a") is cache.get_many(["a"])["a"] is read
 
 
-@pytest.fixture(params=["ask", "ask_through_cffi"])
-def asking(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], object]:
-    """The function of CPython's own, and cffi's, which other Pythons have."""
-    function: Callable[[bytes], object] = ask if request.param == "ask" else ask_through_cffi
-    monkeypatch.setattr(cache_module, "_ask", function)
+@pytest.fixture(params=["cpython", "cffi"])
+def calls(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The functions of CPython's own, and those through cffi, which other Pythons have."""
+    module = native if request.param == "cpython" else cffi_calls
+    for name in ("_ask", "_get", "_put"):
+        monkeypatch.setattr(cache_module, name, getattr(module, name[1:]))
+    for name in ("encode", "questions", "rows", "deliver"):
+        monkeypatch.setattr(cache_module, name, getattr(module, name))
+    return module
+
+
+@pytest.fixture
+def asking(calls: Any) -> Callable[[bytes], object]:
+    function: Callable[[bytes], object] = calls.ask
     return function
 
 
@@ -97,26 +108,94 @@ def test_asking_takes_questions_only() -> None:
             ask(wrong)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("getting", [get, get_through_cffi])
-def test_getting_what_is_in_a_value(
-    open_blobs: Open, getting: Callable[[int, bytes, int, float], object], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(cache_module, "_get", getting)
+def test_getting_what_is_in_a_value(open_blobs: Open, calls: Any) -> None:
     cache = open_blobs()
-    address = cache._address
+    getting, address = calls.get, cache._address
     for size in (40, 100_000):
         cache.put("a", blob(size))
-        version = table_of(cache).held["a"][1]
-        assert getting(address, b"a", 0, NOW) == (version, blob(size).model_dump_json().encode())
-        assert getting(address, b"a", version, NOW) == lib.DBC_UNCHANGED
+        question, version, _ = table_of(cache).held["a"]
+        data = blob(size).model_dump_json().encode()
+        assert getting(address, b"a", 0, NOW, None) == (version, data, question)
+        assert getting(address, b"a", version, NOW, None) == lib.DBC_UNCHANGED
         assert cache.get("a", timestamp=time.time()) == blob(size)
-    assert getting(address, b"b", 0, NOW) == lib.DBC_NOT_FOUND
-    assert getting(address, b"a", 0, 0.0) == (version, blob(size).model_dump_json().encode())
-    for wrong in ((None, b"a", 0, NOW), (address, "a", 0, NOW), (address, b"a", "0", NOW), (address, b"a", 0, "now")):
+    assert getting(address, b"b", 0, NOW, []) == lib.DBC_NOT_FOUND
+    assert getting(address, b"a", 0, 0.0, []) == (version, data, question)
+    wrong: tuple[Any, ...]
+    for wrong in ((None, b"a", 0, NOW, []), (address, "a", 0, NOW, []), (address, b"a", "0", NOW, [])):
         with pytest.raises(TypeError):
-            getting(*wrong)  # type: ignore[arg-type]
+            getting(*wrong)
     with pytest.raises(TypeError):
-        getting(address)  # type: ignore[call-arg]
+        getting(address, b"a", 0, "now", [])
+    with pytest.raises(TypeError):
+        getting(address)
+
+
+def test_putting_and_what_it_drops(open_blobs: Open, calls: Any) -> None:
+    cache = open_blobs(max_memory_items=1)
+    data = blob(40).model_dump_json().encode()
+    unheard: list[int] = []
+    first, question = calls.put(cache._address, b"a", data, NOW, unheard)
+    assert calls.ask(question) == lib.DBC_UNCHANGED
+    assert unheard == []
+    second, _ = calls.put(cache._address, b"b", data, NOW, unheard)
+    assert second > first
+    assert unheard == [first]
+    third, _, question = calls.get(cache._address, b"a", 0, NOW, unheard)
+    assert third == first
+    assert unheard == [first, second]
+    cache.close()
+    assert calls.put(cache._address, b"a", data, NOW, unheard) == lib.DBC_CLOSED
+    for wrong in ((None, b"a", data, NOW, []), (1, "a", data, NOW, []), (1, b"a", "data", NOW, []), (1, b"a")):
+        with pytest.raises(TypeError):
+            calls.put(*wrong)
+
+
+def test_reports_that_do_not_fit_at_once(open_blobs: Open, calls: Any) -> None:
+    cache = open_blobs(max_memory_items=2000)
+    items = {f"k{i}": blob(40) for i in range(2000)}
+    cache.put_many(items)
+    lib.dbc_clear_memory(cache._handle)
+    unheard: list[int] = []
+    calls.get(cache._address, b"k0", 0, NOW, unheard)
+    # But for the one that is back in memory.
+    assert len(unheard) == 1999
+    cache._unheard.extend(unheard)  # type: ignore[union-attr]
+    cache.put("x", blob(40))
+    assert set(table_of(cache).held) == {"k0"}  # so long a report may have told of anything
+    cache.put("x", blob(40))
+    assert set(table_of(cache).held) == {"k0", "x"}
+
+
+def test_a_key_is_one_in_both(calls: Any) -> None:
+    for key in ("a", "x" * 256, "\N{SNOWMAN}" * 256, "\U0001f600" * 256, "\x7f"):
+        assert calls.encode(key) == key.encode()
+    for wrong in ("", "x" * 257, "\N{SNOWMAN}" * 257, "a\0", "\ud800", b"a", None, 7, "x" * 5000):
+        assert calls.encode(wrong) is None
+
+
+def test_the_questions_of_a_batch(open_blobs: Open, calls: Any) -> None:
+    cache = open_blobs()
+    cache.put_many({"a": blob(40), "\N{SNOWMAN}" * 3: blob(50), "last": blob(60)})
+    for question, _, _value in table_of(cache).held.values():
+        assert calls.ask(question) == lib.DBC_UNCHANGED
+        assert cache.get_many(cache._held) == {key: entry[2] for key, entry in cache._held.items()}
+    cache.put("a", blob(41))
+    assert calls.questions(cache._address, b"", b"", b"") == []
+
+
+def test_rows_are_values_or_say_why_not(open_blobs: Open, calls: Any) -> None:
+    cache = open_blobs()
+    values = {"a": blob(40), "b": blob(50), "c": blob(60)}
+    cache.put_many(values)
+    assert cache.get_many([]) == {}
+    assert cache.get_many(["c", "x", "a"]) == {"c": values["c"], "a": values["a"]}
+    cache.clear_memory()
+    assert cache.get("b") == values["b"]
+    assert cache.get_many(["c", "x", "b", "a", "c"]) == {key: values[key] for key in "cba"}
+    assert list(cache.get_many(["c", "b", "a"])) == ["c", "b", "a"]
+    cache.clear_memory()
+    assert cache.get_many(["c", "b", "a", "c"]) == {key: values[key] for key in "cba"}
+    assert cache.get_many(["x", "y"]) == {}
 
 
 def resident_bytes() -> int:
@@ -278,11 +357,11 @@ def test_a_cache_that_is_dropped_is_closed_and_freed(open_blobs: Open, path: str
     cache = DiskBackedCache(path, Blob)
     cache.put("k", blob(40))
     cache.get("k", timestamp=1e9)
-    reference, handle = weakref.ref(cache), weakref.ref(cache._handle)
+    reference, owner = weakref.ref(cache), weakref.ref(cache._owner)
     del cache
     gc.collect()
     assert reference() is None
-    assert handle() is None
+    assert owner() is None
     assert open_blobs().tier("k", timestamp=1e9) == "disk"  # the access time was written
 
 
@@ -347,19 +426,17 @@ class Library:
         self.overflowed = False
 
     def dbcpy_dropped(self, _handle: object, versions: Any, capacity: int) -> int:
-        if self.overflowed:
-            self.overflowed = False
-            return -1
         count = min(capacity, len(self.dropped))
         for i in range(count):
             versions[i] = self.dropped.pop(0)
-        return count
+        overflowed, self.overflowed = self.overflowed, False
+        return -1 - count if overflowed else count
 
 
 @pytest.fixture
 def library(monkeypatch: pytest.MonkeyPatch) -> Library:
     fake = Library()
-    monkeypatch.setattr(objects_module, "lib", fake)
+    monkeypatch.setattr(cffi_calls, "lib", fake)
     return fake
 
 
@@ -471,10 +548,11 @@ def test_table_remembers_for_a_while(table: ObjectTable[Item], library: Library)
 
 def test_table_a_batch_larger_than_what_is_remembered(table: ObjectTable[Item], library: Library) -> None:
     count = 10 * objects_module.REMEMBERED
-    with table.storing_many(count) as store:
+    with table.remembering(count) as since:
         library.dropped = list(range(1, count - 9))
         table.let_go()
-        store([f"k{version}" for version in range(1, count + 1)], range(1, count + 1), [Item()] * count)
+        keys = [f"k{version}" for version in range(1, count + 1)]
+        table.store_many(keys, [b""] * count, range(1, count + 1), [Item()] * count, since)
     assert sorted(held(table).values()) == list(range(count - 9, count + 1))
     assert table._room == objects_module.REMEMBERED
 
@@ -538,11 +616,91 @@ def test_table_a_report_that_is_interrupted_lets_everything_go(
     library.dropped = [1, 2]
     table._buffers.append(ffi.new("uint64_t[]", 512))
     with monkeypatch.context() as patch:
-        patch.setattr(objects_module, "ffi", type("Interrupted", (), {"unpack": staticmethod(interrupted)}))
+        patch.setattr(cffi_calls, "ffi", type("Interrupted", (), {"unpack": staticmethod(interrupted)}))
         with pytest.raises(Timeout):
             table.let_go()
     assert held(table) == {}
     assert table._keys == {}
+
+
+@pytest.mark.parametrize("dropped", [1, 2])
+def test_table_the_first_report_in_a_child(table: ObjectTable[Item], library: Library, dropped: int) -> None:
+    """It says that everything held must go, which is only what was held before the fork, and more."""
+    table.store("old", b"old", 9, Item(), table.reports)
+    table.after_fork()
+    library.overflowed = True
+    library.dropped = [dropped]
+    since = table.reports
+    table.store("k", b"k", 1, Item(), since)
+    table.let_go()
+    table.store("l", b"l", 2, Item(), since)
+    assert held(table) == ({"l": 2} if dropped == 1 else {"k": 1})
+
+
+def test_table_an_overflow_with_versions(table: ObjectTable[Item], library: Library) -> None:
+    since = table.reports
+    table.store("k", b"k", 1, Item(), since)
+    library.overflowed = True
+    library.dropped = list(range(100, 100 + cffi_calls.REPORT_SIZE + 1))
+    table.let_go()
+    assert library.dropped == []
+    assert held(table) == {}
+
+
+def test_table_what_was_fetched_is_heard_with_the_next_report(table: ObjectTable[Item], library: Library) -> None:
+    table.store("k", b"k", 1, Item(), table.reports)
+    table.store("l", b"l", 2, Item(), table.reports)
+    since = table.reports
+    table.unheard += [1, 3]  # by calls that an exception of a signal handler has ended then
+    table.store("m", b"m", 3, Item(), since)
+    assert held(table) == {"l": 2}
+    table.unheard.append(0)
+    table.store("m", b"m", 4, Item(), table.reports)
+    assert held(table) == {}
+    table.store("m", b"m", 4, Item(), table.reports)
+    assert held(table) == {"m": 4}
+
+
+def test_table_an_exception_in_a_report_lets_everything_go(
+    table: ObjectTable[Item], library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Timeout(Exception):
+        pass
+
+    class Keys(dict[int, str]):
+        def pop(self, *arguments: Any) -> Any:
+            raise Timeout
+
+    table.store("k", b"k", 1, Item(), table.reports)
+    table._keys = Keys(table._keys)
+    library.dropped = [1]
+    with pytest.raises(Timeout):
+        table.let_go()
+    assert table.held == {}
+    table._keys = {}
+    table.let_go()
+    assert held(table) == {}
+
+
+def test_table_a_signal_handler_may_hear_in_the_middle_of_a_report(table: ObjectTable[Item], library: Library) -> None:
+    class Keys(dict[int, str]):
+        busy = False
+
+        def pop(self, *arguments: Any) -> Any:
+            if not self.busy:
+                self.busy = True
+                table.let_go()  # the handler's
+                table.unheard.append(3)  # another thread's
+            return super().pop(*arguments)
+
+    for version, key in enumerate("abc", 1):
+        table.store(key, key.encode(), version, Item(), table.reports)
+    table._keys = Keys(table._keys)
+    library.dropped = [1, 2]
+    table.let_go()
+    assert held(table) == {"c": 3}
+    table.store("d", b"d", 4, Item(), table.reports)
+    assert held(table) == {"d": 4}
 
 
 def test_the_model_round_trips(path: str) -> None:
@@ -681,6 +839,69 @@ def test_an_exception_that_only_happened_to_come_then_is_the_callers(path: str) 
             cache.get("k")
         assert cache.get("k") == value
         assert cache.get_stats().discarded == 0
+
+
+@pytest.mark.parametrize("kind", [ValueError, AssertionError])
+def test_an_error_that_pydantic_swallows_removes_no_good_value(path: str, kind: type[Exception]) -> None:
+    """Raised by a signal handler inside of a validator, it becomes a ValidationError."""
+    from pydantic import field_validator
+
+    class Interrupted(CacheableModel):
+        schema_version: str = "1"
+        number: int
+
+        @field_validator("number")
+        @classmethod
+        def check(cls, number: int) -> int:
+            if due:
+                due.pop()
+                raise kind
+            return number
+
+    due: list[bool] = []
+    with DiskBackedCache(path, Interrupted) as cache:
+        value = Interrupted(number=1)
+        cache.put_many({"k": value, "l": value})
+        for get in (lambda: cache.get_many(["k", "l"]), lambda: cache.get("k")):
+            cache.clear_memory()
+            due.append(True)
+            assert get() in (value, {"k": value, "l": value})
+            assert not due
+        assert cache.get_stats().discarded == 0
+
+
+def test_an_exception_in_a_batch_is_the_callers_or_the_models(path: str) -> None:
+    from pydantic import field_validator
+
+    class Timeout(Exception):
+        pass
+
+    class Moody(CacheableModel):
+        schema_version: str = "1"
+        number: int
+
+        @field_validator("number")
+        @classmethod
+        def check(cls, number: int) -> int:
+            if due:
+                due.pop()
+                raise Timeout
+            if number == 13 and moody:
+                raise RuntimeError
+            return number
+
+    due: list[bool] = []
+    moody = False
+    with DiskBackedCache(path, Moody) as cache:
+        cache.put_many({str(number): Moody(number=number) for number in (1, 12, 13)})
+        cache.clear_memory()
+        due.append(True)
+        with pytest.raises(Timeout):
+            cache.get_many(["1", "12", "13"])
+        assert len(cache.get_many(["1", "12", "13"])) == 3
+        moody = True
+        assert list(cache.get_many(["1", "13", "12"])) == ["1", "12"]
+        assert cache.get_stats().discarded == 1
 
 
 def test_a_value_that_does_not_decode_is_a_miss_while_another_program_writes(path: str) -> None:

@@ -90,6 +90,19 @@ def test_the_base_of_all_models_is_built_when_it_is_used() -> None:
     subprocess.run([sys.executable, "-c", BUILT_WHEN_USED], check=True)
 
 
+@pytest.mark.parametrize("free_threaded", [0, 1])
+def test_a_wheel_is_for_all_versions_but_of_a_free_threaded_python(free_threaded: int) -> None:
+    code = f"""if True:
+        import runpy, setuptools, sysconfig
+        known = sysconfig.get_config_var
+        sysconfig.get_config_var = lambda name: {free_threaded} if name == "Py_GIL_DISABLED" else known(name)
+        setuptools.setup = lambda **arguments: print(arguments["options"].get("bdist_wheel"))
+        runpy.run_path("setup.py")
+    """
+    done = subprocess.run([sys.executable, "-B", "-c", code], cwd=BINDING, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ("None" if free_threaded else "{'py_limited_api': 'cp39'}")
+
+
 @pytest.fixture
 def sdist(tmp_path: Path) -> Path:
     """An unpacked sdist, made from a copy of what it needs."""
@@ -120,7 +133,7 @@ def test_an_sdist_has_all_sources(sdist: Path) -> None:
         assert ours == {
             path.relative_to(sdist / "core" / folder) for path in (sdist / "core" / folder).rglob("*") if path.is_file()
         }
-    for name in ("pyproject.toml", "setup.py", "dbc_ffi.py", "native/ask.h", "native/calls.h", "src/diskbackedcache/py.typed"):
+    for name in ("pyproject.toml", "setup.py", "dbc_ffi.py", "native/ask.h", "native/calls.h", "native/log.h", "src/diskbackedcache/py.typed"):
         assert (sdist / name).is_file()
     listed = subprocess.run(
         [sys.executable, "-B", "-c", "import dbc_ffi; print(dbc_ffi.core_directory())"],

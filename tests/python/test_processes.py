@@ -166,6 +166,25 @@ def test_fork_both_go_on(open_users: OpenUsers) -> None:
         assert cache.get("child") == ADA
 
 
+@pytest.mark.parametrize("first", ["get", "put", "put_many"])
+def test_fork_the_child_holds_what_is_in_its_memory(open_blobs: OpenBlobs, first: str) -> None:
+    cache = open_blobs(max_memory_items=3)
+    cache.put_many({f"k{i}": blob(40) for i in range(10)})
+
+    def work() -> None:
+        if first == "get":
+            cache.get("k0")
+        elif first == "put":
+            cache.put("k0", blob(50))
+        else:
+            cache.put_many({f"k{i}": blob(50) for i in range(10)})
+        held = set(cache._objects.held)  # type: ignore[union-attr]
+        assert held == {f"k{i}" for i in range(10) if cache.tier(f"k{i}") == "memory"}
+        assert len(held) == (3 if first == "put_many" else 1)
+
+    in_child(work)
+
+
 def test_fork_the_child_closes(open_users: OpenUsers) -> None:
     cache = open_users()
     cache.put("k", ADA)

@@ -29,6 +29,15 @@ def test_step_01_overwrite(cache: DiskBackedCache[User]) -> None:
     assert cache.get_count() == 1
 
 
+def test_a_cache_is_true_whatever_is_in_it(cache: DiskBackedCache[User]) -> None:
+    assert len(cache) == 0
+    assert cache
+    cache.put("k", ADA)
+    assert cache
+    cache.close()
+    assert cache
+
+
 @pytest.mark.parametrize(
     ("key", "error", "message"),
     [

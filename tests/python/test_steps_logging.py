@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import os
+import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 
 import diskbackedcache
 import pytest
-from diskbackedcache import TRACE, DiskBackedCache
+from diskbackedcache import TRACE, CacheBusyError, CacheClosedError, DiskBackedCache, _cffi_calls, _logging
+from diskbackedcache import _cache as cache_module
+from diskbackedcache._native import deliver
 from models import ADA, BOB, Blob, Order, User, blob
 
 OpenUsers = Callable[..., DiskBackedCache[User]]
 OpenBlobs = Callable[..., DiskBackedCache[Blob]]
+
+Deliver = Callable[[logging.Logger], None]
 
 LOGGER = "diskbackedcache"
 
@@ -45,6 +53,14 @@ def attach() -> Iterator[Callable[[logging.Handler], None]]:
     for handler in added:
         logger.removeHandler(handler)
     logger.setLevel(level)
+
+
+@pytest.fixture(params=[deliver, _cffi_calls.deliver], ids=["cpython", "cffi"])
+def delivering(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Deliver:
+    """CPython's way of giving lines to logging, and that of other Pythons."""
+    function: Deliver = request.param
+    monkeypatch.setattr(cache_module, "deliver", function)
+    return function
 
 
 def test_step_40_trace_is_a_level() -> None:
@@ -129,8 +145,6 @@ def test_step_40_the_first_disk_eviction_is_told(open_blobs: OpenBlobs, caplog: 
 
 
 def test_level_changes_are_honoured_at_once(cache: DiskBackedCache[User]) -> None:
-    from diskbackedcache import _logging
-
     root, logger = logging.getLogger(), logging.getLogger(LOGGER)
     seen: list[str] = []
     handler = Collector(seen.append)
@@ -171,8 +185,6 @@ def test_level_changes_are_honoured_at_once(cache: DiskBackedCache[User]) -> Non
 
 def test_the_library_hears_of_the_level(cache: DiskBackedCache[User], monkeypatch: pytest.MonkeyPatch) -> None:
     # Not merely dropped by the logger: messages are not even made.
-    from diskbackedcache import _logging
-
     logger = logging.getLogger(LOGGER)
     calls: list[int] = []
     monkeypatch.setattr(_logging.logger, "log", lambda level, message: calls.append(level))
@@ -192,8 +204,6 @@ def test_the_library_hears_of_the_level(cache: DiskBackedCache[User], monkeypatc
     ("level", "expected"), [(1, 5), (5, 5), (6, 10), (10, 10), (20, 20), (25, 30), (40, 40), (41, 100), (50, 100)]
 )
 def test_any_level_becomes_one_of_the_library(level: int, expected: int) -> None:
-    from diskbackedcache import _logging
-
     logger = logging.getLogger(LOGGER)
     before = logger.level
     try:
@@ -206,8 +216,6 @@ def test_any_level_becomes_one_of_the_library(level: int, expected: int) -> None
 def test_without_logging_s_cache_of_answers_the_logger_decides(
     path: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from diskbackedcache import _logging
-
     monkeypatch.setattr(_logging, "_follows_changes", False)
     with DiskBackedCache(path, User) as cache:
         cache.exists("k")
@@ -240,31 +248,151 @@ def test_a_handler_may_use_the_cache(cache: DiskBackedCache[User], attach: Calla
 
 
 def test_a_handler_that_raises(
-    cache: DiskBackedCache[User], attach: Callable[[logging.Handler], None], capsys: pytest.CaptureFixture[str]
+    cache: DiskBackedCache[User], attach: Callable[[logging.Handler], None], delivering: Deliver
 ) -> None:
-    def act(_message: str) -> None:
+    """Its exception is the caller's, as with any call of logging; but the call has done its work by then."""
+    seen: list[str] = []
+
+    def act(message: str) -> None:
+        seen.append(message)
         raise ZeroDivisionError("a handler's own")
 
     attach(Collector(act))
-    cache.put("k", ADA)
+    with pytest.raises(ZeroDivisionError, match="a handler's own"):
+        cache.put("k", ADA)
+    with pytest.raises(ZeroDivisionError):
+        cache.put_many({"l": BOB})
+    with pytest.raises(ZeroDivisionError):
+        cache.get("k")
+    assert seen[:2] == ["put(key='k')", "put(key='k'): stored 65 bytes"]
+    assert seen[-2:] == ["get(key='k')", "get(key='k'): memory hit"]
+    logging.getLogger(LOGGER).setLevel(logging.WARNING)
     assert cache.get("k") is ADA
-    assert "ZeroDivisionError: a handler's own" in capsys.readouterr().err
+    assert cache.get("l") is BOB
+    assert cache.get_stats().memory_hits == 3
 
 
-def test_a_handler_must_not_close(cache: DiskBackedCache[User], attach: Callable[[logging.Handler], None]) -> None:
-    errors: list[BaseException] = []
-
+def test_a_handler_may_close(cache: DiskBackedCache[User], attach: Callable[[logging.Handler], None]) -> None:
     def act(_message: str) -> None:
-        try:
-            cache.close()
-        except RuntimeError as e:
-            errors.append(e)
+        cache.close()
 
     attach(Collector(act))
     cache.put("k", ADA)
-    assert errors
-    assert not cache.closed
-    assert cache.get("k") is ADA
+    assert cache.closed
+    with pytest.raises(CacheClosedError):
+        cache.get("k")
+
+
+def test_what_a_handler_is_not_shown_comes_to_an_end(
+    cache: DiskBackedCache[User], attach: Callable[[logging.Handler], None], delivering: Deliver
+) -> None:
+    seen: list[str] = []
+
+    def act(message: str) -> None:
+        seen.append(message)
+        cache.exists("inside")
+
+    attach(Collector(act))
+    cache.put("k", ADA)
+    assert len(seen) == 2
+    cache.exists("k")
+    assert [message for message in seen if "inside" in message] == []
+    assert any("exists(key='k')" in message for message in seen)
+
+
+def test_lines_left_by_an_interrupt_come_with_the_next_call(
+    cache: DiskBackedCache[User], attach: Callable[[logging.Handler], None], delivering: Deliver
+) -> None:
+    seen: list[str] = []
+
+    def act(message: str) -> None:
+        seen.append(message)
+        if len(seen) == 1:
+            raise KeyboardInterrupt
+
+    attach(Collector(act))
+    with pytest.raises(KeyboardInterrupt):
+        cache.put("k", ADA)
+    assert len(seen) == 1
+    cache.get_count()
+    assert seen[:2] == ["put(key='k')", "put(key='k'): stored 65 bytes"]
+
+
+def test_a_call_that_fails_tells_too(
+    cache: DiskBackedCache[User], path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(TRACE, logger=LOGGER)
+    other = sqlite3.connect(path, isolation_level=None)
+    with DiskBackedCache(path, User, busy_timeout_seconds=0.01) as cache:
+        other.execute("BEGIN IMMEDIATE")
+        caplog.clear()
+        with pytest.raises(CacheBusyError):
+            cache.put("k", ADA)
+        assert caplog.messages[0] == "put(key='k')"
+        other.execute("ROLLBACK")
+    other.close()
+
+
+def test_a_thread_delivers_what_it_has_caused(
+    cache: DiskBackedCache[User], attach: Callable[[logging.Handler], None]
+) -> None:
+    seen: list[tuple[str, str]] = []
+    attach(Collector(lambda message: seen.append((threading.current_thread().name, message))))
+
+    def work() -> None:
+        for number in range(50):
+            cache.exists(f"{threading.current_thread().name} {number}")
+
+    threads = [threading.Thread(target=work, name=f"thread {number}") for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(seen) >= 200
+    assert all(name in message for name, message in seen)
+    for thread in threads:
+        calls = [message for name, message in seen if name == thread.name and message.endswith("')")]
+        assert calls == [f"exists(key='{thread.name} {number}')" for number in range(50)]
+
+
+def test_a_cache_that_is_dropped_tells_of_its_end(path: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger=LOGGER)
+    cache = DiskBackedCache(path, User)
+    opened = len(caplog.messages)
+    assert opened > 0
+    cache.close()
+    closed = caplog.messages[opened:]
+    assert closed
+    cache = DiskBackedCache(path, User)
+    caplog.clear()
+    del cache
+    gc.collect()
+    assert caplog.messages == closed
+
+
+def test_the_end_of_the_interpreter_is_told_too(path: str, run_python: Callable[..., str]) -> None:
+    code = """if True:
+        import logging, sys
+        from models import users
+        logging.basicConfig(stream=sys.stdout, format="%(message)s", level=logging.INFO)
+        cache = users(sys.argv[1])
+        print("end")
+    """
+    lines = run_python(code, path).splitlines()
+    assert lines[-2] == "end"
+
+
+def test_a_child_does_not_tell_what_its_parent_will(attach: Callable[[logging.Handler], None]) -> None:
+    seen: list[str] = []
+    attach(Collector(seen.append))
+    _logging.say(logging.INFO, "kept")
+    child = os.fork()
+    if child == 0:
+        deliver(_logging.logger)
+        os._exit(len(seen))
+    assert os.waitpid(child, 0)[1] == 0
+    deliver(_logging.logger)
+    assert seen == ["kept"]
 
 
 def test_an_interrupt_in_a_handler_is_not_lost(path: str) -> None:

@@ -1,6 +1,6 @@
 /* The hot calls in the shape that costs a Python caller least: everything goes in by value, and the one answer comes
  * back as the result. Out-parameters would need a buffer for each call, or one for each thread, which a signal handler
- * or a log handler that uses the cache in the middle of a call could overwrite.
+ * that uses the cache could overwrite.
  *
  * A NaN as `timestamp` means "now". Errors come back in such a way that the caller can tell them from answers; the
  * message is dbc_last_error()'s, as always. */
@@ -11,6 +11,22 @@
 #include "dbc.h"
 
 #define DBCPY_TIME(timestamp) (isnan(timestamp) ? NULL : &(timestamp))
+
+/* Handles that C gives out have an owner before the call that makes them, a pointer whose end frees what it points to:
+ * after the call, an exception of a signal handler could come first. */
+static void dbcpy_free(dbc_cache **cache) {
+  dbc_free(*cache);
+  *cache = NULL;
+}
+static void dbcpy_options_free(dbc_options **options) {
+  dbc_options_free(*options);
+  *options = NULL;
+}
+/* Whether there was memory. */
+static int dbcpy_options_new(dbc_options **options) {
+  *options = dbc_options_new();
+  return *options != NULL;
+}
 
 /* dbc_get_changed: a pointer to a dbc_value, or else a status. No status is as large as the lowest address there is. */
 static uintptr_t dbcpy_get(dbc_cache *cache, const char *key, size_t key_size, uint64_t held_version,
@@ -62,8 +78,7 @@ static int dbcpy_tier(dbc_cache *cache, const char *key, size_t key_size, double
   return status == DBC_OK || status == DBC_NOT_FOUND ? tier : -status;
 }
 
-/* dbc_get_many: the status. The result has an owner before the call: after it, an exception of a signal handler could come
- * first. */
+/* dbc_get_many: the status. */
 static int dbcpy_get_many(dbc_cache *cache, size_t count, const char *keys, const size_t *key_sizes,
                           const uint64_t *held_versions, double timestamp, dbc_result **result) {
   return dbc_get_many(cache, count, keys, key_sizes, held_versions, DBCPY_TIME(timestamp), result);
@@ -104,11 +119,11 @@ static int64_t dbcpy_total_size(dbc_cache *cache) {
   return status == DBC_OK ? (int64_t)bytes : -(int64_t)status;
 }
 
-/* dbc_dropped: how many versions were stored, or -1 when the list had overflowed and every object held must go. An
- * error (the cache is closed) counts as nothing dropped. */
+/* dbc_dropped: how many versions were stored, or, when the list had overflowed before and every object held must go, -1
+ * minus that number. An error (the cache is closed) counts as nothing dropped. */
 static int dbcpy_dropped(dbc_cache *cache, uint64_t *versions, int capacity) {
   size_t count = 0;
   int overflowed = 0;
   if (dbc_dropped(cache, versions, (size_t)capacity, &count, &overflowed) != DBC_OK) return 0;
-  return overflowed ? -1 : (int)count;
+  return overflowed ? -1 - (int)count : (int)count;
 }

@@ -10,11 +10,14 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NamedTuple, NoReturn, cast
 
+from pydantic import ValidationError
+
 from . import _logging
 from ._errors import check, check_number, error
 from ._keys import check_timestamp, encode_key, exact_str, exact_strs, key_list, pack_keys
+from ._logging import logger
 from ._model import Codec, ModelT, UndecodableError
-from ._native import NOW, SIZE_ARRAY, VERSION_ARRAY, Answer, ask, ffi, get, lib
+from ._native import NOW, SIZE_ARRAY, VERSION_ARRAY, Answer, ask, deliver, encode, ffi, get, lib, put, questions, rows
 from ._objects import ObjectTable
 from ._options import encode_path, make_options
 from ._stats import CacheStats, read_stats
@@ -30,13 +33,17 @@ _TIERS: Final[dict[int, Literal["memory", "disk"] | None]] = {
     lib.DBC_TIER_DISK: "disk",
 }
 
-# Bound here, so that the hot calls do not look them up.
+# Under other names than the methods'.
 _ask: Final = ask
 _get: Final = get
-_put: Final = lib.dbcpy_put
+_put: Final = put
 
 
 _REPORT_BYTES: Final = 64 * 1024
+
+
+# Every method that calls the library ends with deliver(logger): the calls have kept what they had to say, and by then all
+# is where it belongs, whatever a log handler raises or does.
 
 
 class CheckResult(NamedTuple):
@@ -81,7 +88,19 @@ class DiskBackedCache(Generic[ModelT]):
     """
 
     # The hot methods look up slots and no dictionary.
-    __slots__ = ("__weakref__", "_address", "_closed", "_codec", "_finalizer", "_handle", "_held", "_objects", "_path")
+    __slots__ = (
+        "__weakref__",
+        "_address",
+        "_closed",
+        "_codec",
+        "_finalizer",
+        "_handle",
+        "_held",
+        "_objects",
+        "_owner",
+        "_path",
+        "_unheard",
+    )
 
     def __init__(
         self,
@@ -147,7 +166,7 @@ class DiskBackedCache(Generic[ModelT]):
         path = encode_path(db_path)
         self._path: Final = os.fsdecode(path)
         self._codec: Final = Codec(model)
-        options = make_options(
+        options_owner = make_options(
             {
                 "max_memory_items": max_memory_items,
                 "max_memory_size_bytes": max_memory_size_bytes,
@@ -168,22 +187,30 @@ class DiskBackedCache(Generic[ModelT]):
                 "compression": compression,
             }
         )
+        options = options_owner[0]
         # Memory holds objects here, not bytes there; without a memory tier there is nothing to keep track of.
         check(lib.dbc_options_set_u64(options, lib.DBC_MEMORY_VALUES, 1 if max_memory_items == 0 else 0))
         _logging.set_log(options)
-        opened = ffi.new("dbc_cache **")
-        check(lib.dbc_open(path, self._codec.schema_version.encode(), options, opened))
         # Freed when the last of this object and the calls that are inside of it lets go. A closed one is kept until
         # then: the library answers "closed" on it, to whatever comes late.
-        self._handle: Final = ffi.gc(opened[0], lib.dbc_free)
-        self._address: Final = int(ffi.cast("uintptr_t", self._handle))
-        self._closed = False
-        # Also when the interpreter exits, for the sake of access times that are not written yet.
-        self._finalizer: Final = weakref.finalize(self, lib.dbc_close, self._handle)
-        _logging.follow_level(self._handle)
-        self._objects: Final[ObjectTable[ModelT] | None] = None if max_memory_items == 0 else ObjectTable(self._handle)
-        self._held: Final[dict[str, tuple[bytes, int, ModelT]]] = {} if self._objects is None else self._objects.held
-        _caches.add(self)
+        self._owner: Final = ffi.gc(ffi.new("dbc_cache **"), lib.dbcpy_free)
+        try:
+            check(lib.dbc_open(path, self._codec.schema_version.encode(), options, self._owner))
+            self._handle: Final = self._owner[0]
+            self._address: Final = int(ffi.cast("uintptr_t", self._handle))
+            self._closed = False
+            # Also when the interpreter exits, for the sake of access times that are not written yet.
+            self._finalizer: Final = weakref.finalize(self, _close_dropped, self._owner)
+            _logging.follow_level(self._owner)
+            self._objects: Final[ObjectTable[ModelT] | None] = (
+                None if max_memory_items == 0 else ObjectTable(self._handle)
+            )
+            # What the hot calls need of it.
+            self._held: Final[dict[str, tuple[bytes, int, ModelT]]] = {} if self._objects is None else self._objects.held
+            self._unheard: Final = None if self._objects is None else self._objects.unheard
+            _caches.add(self)
+        finally:
+            deliver(logger)
 
     # ------------------------------------------------------------------------------------------- single items -------
 
@@ -195,20 +222,21 @@ class DiskBackedCache(Generic[ModelT]):
             ValueError: If its schema_version is not the model's, if Pydantic cannot serialise it, or if it is larger
                 than max_disk_size_bytes. What was stored under the key before stays.
         """
-        encoded = encode_key(key)
-        self._codec.check(value)
-        data = self._codec.encode(value)
+        encoded = encode(key) or encode_key(key)
+        codec = self._codec
+        codec.check(value)
+        data = codec.encode(value)
         seconds = NOW if timestamp is None else check_timestamp(timestamp)
         objects = self._objects
-        if objects is None:
-            check_number(_put(self._handle, encoded, len(encoded), data, len(data), seconds))
-            return
-        since = objects.reports
-        version = _put(self._handle, encoded, len(encoded), data, len(data), seconds)
-        if version < 0:
-            raise error(-version)
-        objects.let_go()
-        objects.store(exact_str(key), encoded, version, value, since)
+        since = 0 if objects is None else objects.reports
+        try:
+            answer = _put(self._address, encoded, data, seconds, self._unheard)
+            if isinstance(answer, int):
+                raise error(answer)
+            if objects is not None:
+                objects.store(key if type(key) is str else exact_str(key), answer[1], answer[0], value, since)
+        finally:
+            deliver(logger)
 
     def get(self, key: str, timestamp: float | None = None) -> ModelT | None:
         """The value, or None.
@@ -226,78 +254,96 @@ class DiskBackedCache(Generic[ModelT]):
         answer = _ask(held[0])
         if answer == _UNCHANGED:
             return held[2]
-        return self._answer(key, key.encode(), held[1], since, answer)
+        try:
+            return self._answer(key, held, since, answer)
+        finally:
+            deliver(logger)
 
     def _get(self, key: str, timestamp: float | None) -> ModelT | None:
-        encoded = encode_key(key)
-        key = exact_str(key)
-        seconds = check_timestamp(timestamp)
+        encoded = encode(key) or encode_key(key)
+        if type(key) is not str:
+            key = exact_str(key)
+        seconds = NOW if timestamp is None else check_timestamp(timestamp)
         held = self._held.get(key)
-        version = 0 if held is None else held[1]
         since = 0 if self._objects is None else self._objects.reports
-        answer = _get(self._address, encoded, version, seconds)
-        if held is not None and answer == _UNCHANGED:
-            return held[2]
-        return self._answer(key, encoded, version, since, answer)
+        try:
+            answer = _get(self._address, encoded, 0 if held is None else held[1], seconds, self._unheard)
+            return self._answer(key, held, since, answer)
+        finally:
+            deliver(logger)
 
-    def _answer(self, key: str, encoded: bytes, held: int, since: int, answer: Answer) -> ModelT | None:
-        """What a get returns when the library did not say that the object held is the current one."""
+    def _answer(
+        self, key: str, held: tuple[bytes, int, ModelT] | None, since: int, answer: Answer
+    ) -> ModelT | None:
+        """What a get returns, if not on the way of a memory hit."""
         objects = self._objects
         if isinstance(answer, int):
+            if held is not None:
+                if abs(answer) == _UNCHANGED:
+                    return held[2]
+                if answer == _NOT_FOUND and objects is not None:
+                    objects.forget(key, held[1])
             if answer != _NOT_FOUND:
                 raise error(answer)
-            if objects is not None:
-                objects.forget(key, held)
             return None
-        version, data = answer
+        version, data, question = answer
         try:
             value = self._codec.decode(data)
         except UndecodableError as e:
-            self._discard(key, encoded, version, e)
+            self._discard(key, version, e)
             return None
         if objects is None:
             return value
-        objects.let_go()
-        return objects.store(key, encoded, version, value, since)
+        return objects.store(key, question, version, value, since)
 
-    def _discard(self, key: str, encoded: bytes, version: int, reason: Exception) -> None:
+    def _discard(self, key: str, version: int, reason: Exception) -> None:
+        encoded = key.encode()
         status = lib.dbc_discard(self._handle, encoded, len(encoded), version, 0)
         if status == lib.DBC_CLOSED:
             raise error(status)
         failure = None if status == lib.DBC_OK else error(status)
         if self._objects is not None:
             self._objects.let_go()
-        _logging.say(logging.DEBUG, "get(key=%r): value does not decode: %s", key, reason)
+        _logging.say(logging.DEBUG, f"get(key={key!r}): value does not decode: {reason}")
         if failure is not None:
             # A miss all the same: a reader is not to fail because writers queue.
-            _logging.say(logging.WARNING, "get(key=%r): the item, which does not decode, stays: %s", key, failure)
+            _logging.say(logging.WARNING, f"get(key={key!r}): the item, which does not decode, stays: {failure}")
 
     def delete(self, key: str) -> bool:
         """Removes an item from both tiers. Returns whether there was one."""
         encoded = encode_key(key)
-        status = lib.dbc_delete(self._handle, encoded, len(encoded))
-        if status == _NOT_FOUND:
-            return False
-        check(status)
-        if self._objects is not None:
-            self._objects.let_go()
-        return True
+        try:
+            status = lib.dbc_delete(self._handle, encoded, len(encoded))
+            if status == _NOT_FOUND:
+                return False
+            check(status)
+            if self._objects is not None:
+                self._objects.let_go()
+            return True
+        finally:
+            deliver(logger)
 
     def exists(self, key: str, timestamp: float | None = None) -> bool:
         """Would get() find the key at that time? Counts as nothing and changes nothing."""
         encoded = encode_key(key)
-        status = lib.dbcpy_exists(self._handle, encoded, len(encoded), check_timestamp(timestamp))
-        if status == _NOT_FOUND:
-            return False
-        check(status)
-        return True
+        try:
+            status = lib.dbcpy_exists(self._handle, encoded, len(encoded), check_timestamp(timestamp))
+            if status == _NOT_FOUND:
+                return False
+            check(status)
+            return True
+        finally:
+            deliver(logger)
 
     contains = exists
 
     def tier(self, key: str, timestamp: float | None = None) -> Literal["memory", "disk"] | None:
         """Which tier would answer a get() at that time? Counts as nothing and changes nothing."""
         encoded = encode_key(key)
-        return _TIERS[check_number(lib.dbcpy_tier(self._handle, encoded, len(encoded), check_timestamp(timestamp)))]
+        try:
+            return _TIERS[check_number(lib.dbcpy_tier(self._handle, encoded, len(encoded), check_timestamp(timestamp)))]
+        finally:
+            deliver(logger)
 
     # ------------------------------------------------------------------------------------------------ batches -------
 
@@ -315,30 +361,33 @@ class DiskBackedCache(Generic[ModelT]):
         keys = exact_strs(keys)
         count = len(keys)
         block, key_sizes = pack_keys(keys)
-        for value in values:
-            self._codec.check(value)
-        data = list(map(self._codec.encode, values))
+        self._codec.check_many(values)
+        data, sizes = self._codec.encode_many(values)
         seconds = check_timestamp(timestamp)
-        value_sizes = array(SIZE_ARRAY, map(len, data))
+        value_sizes = array(SIZE_ARRAY, sizes)
         versions = array(VERSION_ARRAY, bytes(8 * count))
         arguments = (
             self._handle,
             count,
             block,
             ffi.from_buffer("size_t[]", key_sizes),
-            b"".join(data),
+            data,
             ffi.from_buffer("size_t[]", value_sizes),
             seconds,
             ffi.from_buffer("uint64_t[]", versions),
         )
         objects = self._objects
-        if objects is None:
-            check(lib.dbcpy_put_many(*arguments))
-            return
-        with objects.storing_many(count) as store:
-            check(lib.dbcpy_put_many(*arguments))
-            objects.let_go()
-            store(keys, versions, values)
+        try:
+            if objects is None:
+                check(lib.dbcpy_put_many(*arguments))
+                return
+            with objects.remembering(count) as since:
+                check(lib.dbcpy_put_many(*arguments))
+                objects.let_go()
+                asked = questions(self._address, block, key_sizes.tobytes(), versions.tobytes())
+                objects.store_many(keys, asked, versions, values, since)
+        finally:
+            deliver(logger)
 
     def get_many(self, keys: Iterable[str], timestamp: float | None = None) -> dict[str, ModelT]:
         """What is there of these keys, in the order asked for; missing keys are absent.
@@ -351,86 +400,125 @@ class DiskBackedCache(Generic[ModelT]):
         seconds = check_timestamp(timestamp)
         count = len(wanted)
         held = list(map(self._held.get, wanted))
-        versions = array(VERSION_ARRAY, [0 if entry is None else entry[1] for entry in held])
-        owner = ffi.gc(ffi.new("dbc_result **"), lib.dbcpy_result_free)
-        check(
-            lib.dbcpy_get_many(
-                self._handle,
-                count,
-                block,
-                ffi.from_buffer("size_t[]", key_sizes),
-                ffi.from_buffer("uint64_t[]", versions),
-                seconds,
-                owner,
-            )
+        versions = (
+            None
+            if held.count(None) == count
+            else array(VERSION_ARRAY, [0 if entry is None else entry[1] for entry in held])
         )
-        result = owner[0]
-        found: dict[str, ModelT] = {}
-        unusable: list[tuple[int, int, UndecodableError]] = []
+        owner = ffi.gc(ffi.new("dbc_result **"), lib.dbcpy_result_free)
         try:
-            statuses: list[int] = ffi.unpack(lib.dbc_result_statuses(result), count) if count else []
-            if statuses.count(_UNCHANGED) == count:
-                return {key: entry[2] for key, entry in zip(wanted, held) if entry is not None}
-            data = ffi.cast("char **", lib.dbc_result_data(result))
-            sizes = lib.dbc_result_sizes(result)
-            for row, (key, entry, status) in enumerate(zip(wanted, held, statuses)):
-                if status == _UNCHANGED:
-                    assert entry is not None
-                    found[key] = entry[2]
-                elif status == _NOT_FOUND:
-                    if entry is not None and self._objects is not None:
-                        self._objects.forget(key, entry[1])
-                else:
-                    try:
-                        found[key] = self._codec.decode(ffi.unpack(data[row], sizes[row]))
-                    except UndecodableError as e:
-                        unusable.append((row, lib.dbc_result_versions(result)[row], e))
+            check(
+                lib.dbcpy_get_many(
+                    self._handle,
+                    count,
+                    block,
+                    ffi.from_buffer("size_t[]", key_sizes),
+                    ffi.NULL if versions is None else ffi.from_buffer("uint64_t[]", versions),
+                    seconds,
+                    owner,
+                )
+            )
+            return self._found(wanted, held, owner[0])
         finally:
             ffi.release(owner)
-        for row, version, reason in unusable:
-            self._discard(wanted[row], wanted[row].encode(), version, reason)
+            deliver(logger)
+
+    def _found(
+        self, wanted: list[str], held: list[tuple[bytes, int, ModelT] | None], result: Any
+    ) -> dict[str, ModelT]:
+        """What get_many returns, given what the library has answered."""
+        answers = rows(int(ffi.cast("uintptr_t", result)))
+        codec = self._codec
+        found: dict[str, ModelT] = {}
+        failure: Exception | None = None
+        if answers is None:
+            return {key: entry[2] for key, entry in zip(wanted, held) if entry is not None}
+        if set(map(type, answers)) == {bytes}:
+            validate_json = codec.validate_json
+            try:
+                found = {
+                    key: validate_json(data, by_alias=False, by_name=True)
+                    for key, data in zip(wanted, cast("list[bytes]", answers))
+                }
+                if codec.are_current(found.values()):
+                    return found
+            except Exception as e:
+                failure = e  # whose it is, shows when it is looked for
+        found = {}
+        unusable: list[tuple[int, UndecodableError]] = []
+        for row, (key, entry, data) in enumerate(zip(wanted, held, answers)):
+            if isinstance(data, bytes):
+                try:
+                    found[key] = codec.decode(data)
+                except UndecodableError as e:
+                    unusable.append((row, e))
+            elif entry is not None:
+                if data:
+                    found[key] = entry[2]
+                elif self._objects is not None:
+                    self._objects.forget(key, entry[1])
+        if failure is not None and not isinstance(failure, ValidationError):
+            if not any(type(reason.__cause__) is type(failure) for _, reason in unusable):
+                raise failure  # of a signal handler: no value has raised it again
+        for row, reason in unusable:
+            self._discard(wanted[row], lib.dbc_result_versions(result)[row], reason)
         return found
 
     def delete_many(self, keys: Iterable[str]) -> int:
         """Removes all of these items, or, after an error, none. Returns how many there were."""
         wanted = key_list(keys)
         block, key_sizes = pack_keys(wanted)
-        removed = check_number(
-            lib.dbcpy_delete_many(self._handle, len(wanted), block, ffi.from_buffer("size_t[]", key_sizes))
-        )
-        if self._objects is not None:
-            self._objects.let_go()
-        return removed
+        try:
+            removed = check_number(
+                lib.dbcpy_delete_many(self._handle, len(wanted), block, ffi.from_buffer("size_t[]", key_sizes))
+            )
+            if self._objects is not None:
+                self._objects.let_go()
+            return removed
+        finally:
+            deliver(logger)
 
     # -------------------------------------------------------------------------------------------- whole cache -------
 
     def clear(self) -> None:
         """Removes every item from both tiers. The counters of operations stay."""
-        check(lib.dbc_clear(self._handle))
-        if self._objects is not None:
-            self._objects.clear()
-            self._objects.let_go()
+        try:
+            check(lib.dbc_clear(self._handle))
+            if self._objects is not None:
+                self._objects.clear()
+                self._objects.let_go()
+        finally:
+            deliver(logger)
 
     def clear_memory(self) -> None:
         """Empties the memory tier. The disk keeps everything."""
-        check(lib.dbc_clear_memory(self._handle))
-        if self._objects is not None:
-            self._objects.clear()
-            self._objects.let_go()
+        try:
+            check(lib.dbc_clear_memory(self._handle))
+            if self._objects is not None:
+                self._objects.clear()
+                self._objects.let_go()
+        finally:
+            deliver(logger)
 
     def flush(self) -> None:
         """Writes pending access times to the file, so that other programs see them."""
-        check(lib.dbc_flush(self._handle))
+        try:
+            check(lib.dbc_flush(self._handle))
+        finally:
+            deliver(logger)
 
     def purge_expired(self, timestamp: float | None = None) -> int:
         """Removes all items that are past disk_ttl_seconds at that time. Returns how many there were.
 
         Items past memory_ttl_seconds leave memory.
         """
-        removed = check_number(lib.dbcpy_purge_expired(self._handle, check_timestamp(timestamp)))
-        if self._objects is not None:
-            self._objects.let_go()
-        return removed
+        try:
+            removed = check_number(lib.dbcpy_purge_expired(self._handle, check_timestamp(timestamp)))
+            if self._objects is not None:
+                self._objects.let_go()
+            return removed
+        finally:
+            deliver(logger)
 
     def check(self, repair: bool = False) -> CheckResult:
         """Looks at everything in the file and in memory: structure, checksums, times, counts. Reads the whole file.
@@ -440,22 +528,34 @@ class DiskBackedCache(Generic[ModelT]):
         raised. The result says what was found before.
         """
         report, problems = ffi.new("char[]", _REPORT_BYTES), ffi.new("uint64_t *")
-        check(lib.dbc_check(self._handle, lib.DBC_CHECK_REPAIR if repair else 0, report, len(report), problems))
-        if self._objects is not None:
-            self._objects.let_go()
+        try:
+            check(lib.dbc_check(self._handle, lib.DBC_CHECK_REPAIR if repair else 0, report, len(report), problems))
+            if self._objects is not None:
+                self._objects.let_go()
+        finally:
+            deliver(logger)
         return CheckResult(problems[0], ffi.string(report).decode())
 
     def get_count(self) -> int:
         """The number of items on disk, where every item is. Not a scan."""
-        return check_number(lib.dbcpy_count(self._handle))
+        try:
+            return check_number(lib.dbcpy_count(self._handle))
+        finally:
+            deliver(logger)
 
     def get_total_size(self) -> int:
         """The sum of the sizes of all items on disk, in bytes. Not a scan."""
-        return check_number(lib.dbcpy_total_size(self._handle))
+        try:
+            return check_number(lib.dbcpy_total_size(self._handle))
+        finally:
+            deliver(logger)
 
     def get_stats(self) -> CacheStats:
         """A snapshot of the counters of this object and of what the tiers hold, all of one moment."""
-        return read_stats(self._handle)
+        try:
+            return read_stats(self._handle)
+        finally:
+            deliver(logger)
 
     def __contains__(self, key: str) -> bool:
         return self.exists(key)
@@ -463,25 +563,30 @@ class DiskBackedCache(Generic[ModelT]):
     def __len__(self) -> int:
         return self.get_count()
 
+    def __bool__(self) -> bool:
+        """True, of an empty cache and of a closed one too: `if cache:` asks whether there is one."""
+        return True
+
     # -------------------------------------------------------------------------------------------- life of it --------
 
     def close(self) -> None:
         """Writes what is pending and closes the file. Closing again does nothing.
 
-        Waits for calls that other threads are inside of; later ones raise CacheClosedError. May not be called from a
-        log handler that this cache has called (RuntimeError): the call that logs would wait for itself.
+        Waits for calls that other threads are inside of; later ones raise CacheClosedError.
 
         Raises:
-            CacheError: If access times could not be written. The cache is closed all the same.
+            CacheError: If access times could not be written, or, with write_mode="behind", puts that waited: those are lost
+                (flush() first raises the same, and can be tried again). The cache is closed all the same.
         """
-        if _logging.inside_handler():
-            raise RuntimeError("A cache cannot be closed from within a log handler that a cache has called")
         self._closed = True
-        self._finalizer.detach()
-        status = lib.dbc_close(self._handle)
-        if self._objects is not None:
-            self._objects.clear()
-        check(status)
+        try:
+            status = lib.dbc_close(self._handle)
+            self._finalizer.detach()
+            if self._objects is not None:
+                self._objects.clear()
+            check(status)
+        finally:
+            deliver(logger)
 
     @property
     def closed(self) -> bool:
@@ -518,10 +623,19 @@ class DiskBackedCache(Generic[ModelT]):
             self._objects.after_fork()
 
 
+def _close_dropped(owner: Any) -> None:
+    """The end of a cache that nobody has closed."""
+    try:
+        lib.dbc_close(owner[0])
+    finally:
+        deliver(logger)
+
+
 _caches: Final[weakref.WeakSet[DiskBackedCache[Any]]] = weakref.WeakSet()
 
 
 def _after_fork() -> None:
+    lib.dbcpy_forget_lines()
     for cache in list(_caches):
         cache._after_fork()
 

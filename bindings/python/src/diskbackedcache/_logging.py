@@ -5,20 +5,18 @@ hear of every change of the level, then. Asking the logger in each call would co
 itself tells: on any change that may matter (setLevel of this or the root logger, disable(), a new configuration) it
 clears the cache of answers that every logger keeps for isEnabledFor(). The cache put in there passes the new level on
 when it is cleared.
+
+In the middle of a call no Python runs. What the call has to say is kept (native/log.h), and given to the logger, on the
+same thread, at the end of the method that has made the call.
 """
 
 from __future__ import annotations
 
-import _thread
 import logging
-import sys
-import threading
-import traceback
 import weakref
-from types import TracebackType
 from typing import Any, Final
 
-from ._native import ffi, lib
+from ._native import lib
 
 TRACE: Final[int] = lib.DBC_LOG_TRACE
 logging.addLevelName(TRACE, "TRACE")
@@ -36,10 +34,8 @@ _LEVELS: Final[tuple[int, ...]] = (
 
 _OFF: Final[int] = lib.DBC_LOG_OFF
 
-# The handles of all open caches, by id. Weak, so a handle that is asked for its level here cannot be freed meanwhile.
-_handles: Final[dict[int, weakref.ref[Any]]] = {}
-
-_here = threading.local()  # .busy: this thread is inside of a log handler
+# The owners of all open caches' handles, by id. Weak, so a handle that is told its level here cannot be freed meanwhile.
+_owners: Final[dict[int, weakref.ref[Any]]] = {}
 
 
 def current_level() -> int:
@@ -55,66 +51,34 @@ class _TellingCache(dict[int, bool]):
 
     def clear(self) -> None:
         super().clear()
-        # logging's own lock is held here. dbc_set_log_level never logs, so nothing can wait for it in turn.
+        # logging's own lock is held here, so this is no moment to deliver what it might say: that waits for the next call.
         level = current_level()
-        for reference in list(_handles.values()):
-            handle = reference()
-            if handle is not None:
-                lib.dbc_set_log_level(handle, level)
+        for reference in list(_owners.values()):
+            owner = reference()
+            if owner is not None:
+                lib.dbc_set_log_level(owner[0], level)
 
 
-def follow_level(handle: Any) -> None:
-    """From now on the cache's level is the logger's, for as long as the handle lives."""
-    key = id(handle)
-    _handles[key] = weakref.ref(handle, lambda _: _handles.pop(key, None))
+def follow_level(owner: Any) -> None:
+    """From now on the cache's level is the logger's, for as long as the owner of the handle lives."""
+    key = id(owner)
+    _owners[key] = weakref.ref(owner, lambda _: _owners.pop(key, None))
     told = -1
     while told != (level := current_level()):  # again, should it change just between asking and telling
-        lib.dbc_set_log_level(handle, level)
+        lib.dbc_set_log_level(owner[0], level)
         told = level
 
 
-def inside_handler() -> bool:
-    """Is this thread inside of a log handler that the library has called?"""
-    return getattr(_here, "busy", False)
-
-
-def _on_error(kind: type[BaseException], value: BaseException, trace: TracebackType | None) -> None:
-    """Deals with what a handler has raised, which cannot be raised through the library."""
-    if issubclass(kind, KeyboardInterrupt):
-        # A thread of its own asks for the interrupt again, a moment later. Asked for from here, it would come at once. (Where
-        # SIGINT is ignored, so is this.)
-        _thread.start_new_thread(_thread.interrupt_main, ())
-    elif logging.raiseExceptions and sys.stderr:  # as logging does with errors in handlers
-        sys.stderr.write("--- Logging error ---\n")
-        traceback.print_exception(kind, value, trace, file=sys.stderr)
-
-
-def say(level: int, message: str, *arguments: object) -> None:
-    """Logs a message of this package's own, as those of the library: not for a handler that uses the cache."""
-    if inside_handler():
-        return
-    try:
-        _here.busy = True
-        logger.log(level, message, *arguments)
-    finally:
-        _here.busy = False
-
-
-@ffi.def_extern(onerror=_on_error)  # type: ignore[untyped-decorator]
-def dbcpy_log(_context: Any, level: int, message: Any, size: int) -> None:
-    # A handler that uses the cache makes messages of its own; handling those too would never end.
-    if inside_handler():
-        return
-    try:
-        _here.busy = True
-        logger.log(level, ffi.unpack(message, size).decode("utf-8", "replace"))
-    finally:
-        _here.busy = False
+def say(level: int, message: str) -> None:
+    """Logs a message of this package's own, as those of the library: at the end of the method."""
+    if logger.isEnabledFor(level):
+        text = message.encode("utf-8", "backslashreplace")
+        lib.dbcpy_say(level, text, len(text))
 
 
 def set_log(options: Any) -> None:
-    """Gives the options the callback and the present level."""
-    lib.dbc_options_set_log(options, lib.dbcpy_log, ffi.NULL, ffi.NULL)
+    """Has the messages of the cache kept, from the present level on."""
+    lib.dbcpy_set_log(options)
     lib.dbc_options_set_u64(options, lib.DBC_LOG_LEVEL, current_level())
 
 

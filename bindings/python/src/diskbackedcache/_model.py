@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final, Generic, NoReturn, TypeVar
+from collections.abc import Collection, Sequence
+from operator import attrgetter
+from typing import Final, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -28,6 +30,9 @@ ModelT = TypeVar("ModelT", bound=CacheableModel)
 MAX_SCHEMA_VERSION_SIZE: Final = 64
 
 _SECRET: Final = b'"**********"'  # what Pydantic makes of SecretStr, SecretBytes and Secret
+
+
+_schema_version_of: Final = attrgetter("schema_version")
 
 
 class UndecodableError(Exception):
@@ -61,7 +66,7 @@ class Codec(Generic[ModelT]):
     for writing may differ from the one for reading.
     """
 
-    __slots__ = ("_decode", "_encode", "model", "schema_version")
+    __slots__ = ("_encode", "model", "schema_version", "validate_json")
 
     def __init__(self, model: type[ModelT]) -> None:
         self.model: Final[type[ModelT]] = model
@@ -73,7 +78,7 @@ class Codec(Generic[ModelT]):
         self.schema_version: Final = schema_version(model)
         model.model_rebuild()  # no-op unless references to classes defined later are still open
         self._encode = model.__pydantic_serializer__.to_json
-        self._decode = model.__pydantic_validator__.validate_json
+        self.validate_json = model.__pydantic_validator__.validate_json  # the first half of decode()
 
     def check(self, value: ModelT) -> None:
         """Raises TypeError or ValueError for what could not come back as it is.
@@ -89,12 +94,36 @@ class Codec(Generic[ModelT]):
                 f" is {self.schema_version!r}"
             )
 
+    def are_current(self, values: Collection[ModelT]) -> bool:
+        """Are these all instances of exactly the model, of its schema version? Looks at no single one."""
+        try:
+            return set(map(type, values)) <= {self.model} and set(map(_schema_version_of, values)) <= {self.schema_version}
+        except (AttributeError, TypeError):  # no schema_version, or one without a hash
+            return False
+
+    def check_many(self, values: Sequence[ModelT]) -> None:
+        """The same for a batch, without a look at single values when all is well."""
+        if not self.are_current(values):
+            for value in values:
+                self.check(value)
+
     def encode(self, value: ModelT) -> bytes:
         """JSON. What Pydantic raises for a field that cannot be serialised is a ValueError and passes through."""
         data = self._encode(value, round_trip=True, by_alias=False)
         if _SECRET in data:
             self._refuse_secrets(data, value)
         return data
+
+    def encode_many(self, values: Sequence[ModelT]) -> tuple[bytes, list[int]]:
+        """The same for a batch: all JSON in one block, and the size of each."""
+        encode = self._encode
+        data = [encode(value, round_trip=True, by_alias=False) for value in values]
+        block = b"".join(data)
+        if _SECRET in block:
+            for one, value in zip(data, values):
+                if _SECRET in one:
+                    self._refuse_secrets(one, value)
+        return block, list(map(len, data))
 
     def _refuse_secrets(self, data: bytes, value: ModelT) -> None:
         """Pydantic writes asterisks for a SecretStr, which would come back as a valid object with another secret."""
@@ -111,24 +140,27 @@ class Codec(Generic[ModelT]):
     def decode(self, data: bytes) -> ModelT:
         """The object. Raises UndecodableError, whatever a validator of the model has raised."""
         try:
-            value = self._decode(data, by_alias=False, by_name=True)
-        except ValidationError as e:
-            raise UndecodableError(str(e)) from e
-        except (MemoryError, RecursionError):
-            raise
+            value = self.validate_json(data, by_alias=False, by_name=True)
         except Exception as e:
-            self._blame(data, e)
+            value = self._decode_again(data, e)
         if type(value) is not self.model or getattr(value, "schema_version", None) != self.schema_version:
             raise UndecodableError(f"not an instance of {self.model.__name__} {self.schema_version}")
         return value
 
-    def _blame(self, data: bytes, error: Exception) -> NoReturn:
-        """What is not Pydantic's own was raised by a validator of the model, or by a signal handler that happened to
-        run meanwhile (a timeout, say). That one does not come again, and is the caller's; the value is good."""
+    def _decode_again(self, data: bytes, error: Exception) -> ModelT:
+        """What was raised comes from a validator of the model, or from a signal handler that happened to run meanwhile (a
+        timeout, say; Pydantic makes a ValidationError of it when it is a ValueError and ran inside of a validator). That
+        does not come again: the value is good, and what Pydantic has not swallowed is the caller's."""
+        if isinstance(error, (MemoryError, RecursionError)):
+            raise error
         try:
-            self._decode(data, by_alias=False, by_name=True)
-        except type(error):
-            raise UndecodableError(str(error)) from error
-        except Exception:
-            pass
+            value: ModelT = self.validate_json(data, by_alias=False, by_name=True)
+        except Exception as e:
+            if type(e) is type(error):
+                raise UndecodableError(str(e)) from e
+            if isinstance(error, ValidationError):
+                raise
+            raise error from None
+        if isinstance(error, ValidationError):
+            return value
         raise error

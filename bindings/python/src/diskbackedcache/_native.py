@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable
 from importlib.machinery import ExtensionFileLoader, ModuleSpec
-from typing import Any, Final, Union
+from typing import Any, Final, Optional, Union
 
-from . import _dbc
+from . import _cffi_calls, _dbc
 from ._dbc import ffi as ffi
 from ._dbc import lib as lib
 
@@ -33,33 +34,27 @@ def _load_ask_module() -> Any:
     return loader.create_module(ModuleSpec(loader.name, loader, origin=_dbc.__file__))
 
 
-# What a get says: a status, or the version and the bytes of a value.
-Answer = Union[int, tuple[int, bytes]]  # evaluated, also by Python 3.9
+_native: Final[Any] = _load_ask_module() if sys.implementation.name == "cpython" else _cffi_calls
 
-_LAST_STATUS: Final = 4095  # of dbcpy_get and dbcpy_ask: larger answers are addresses
+# What a get says: a status, or the version and the bytes of a value, and the question for later.
+Answer = Union[int, tuple[int, bytes, bytes]]  # evaluated, also by Python 3.9
+# What a put says: the status of an error, or the version and the question for later.
+PutAnswer = Union[int, tuple[int, bytes]]
+# Where get and put leave the versions that were dropped (see _objects.py); None: nobody asks for them.
+Unheard = Optional[list[int]]
 
-
-def _take(answer: int) -> Answer:
-    if answer <= _LAST_STATUS:
-        return answer
-    value = ffi.cast("dbc_value *", answer)
-    try:
-        return lib.dbc_value_version(value), ffi.unpack(lib.dbcpy_bytes(value), lib.dbc_value_size(value))
-    finally:
-        lib.dbc_value_release(value)
-
-
-def ask_through_cffi(question: bytes) -> Answer:
-    """What a get of the dbcpy_question, as bytes, says now: see native/calls.h."""
-    return _take(lib.dbcpy_ask(question))
-
-
-def get_through_cffi(address: int, key: bytes, held_version: int, timestamp: float) -> Answer:
-    """The same of a key, at that time, in the cache at that address."""
-    return _take(lib.dbcpy_get(ffi.cast("dbc_cache *", address), key, len(key), held_version, timestamp))
-
-
-_module: Final = _load_ask_module() if sys.implementation.name == "cpython" else None
-
-ask: Final[Callable[[bytes], Answer]] = ask_through_cffi if _module is None else _module.ask
-get: Final[Callable[[int, bytes, int, float], Answer]] = get_through_cffi if _module is None else _module.get
+#: asks the question of an object that is held: is it current? -DBC_UNCHANGED: it is, and there is something to deliver()
+ask: Final[Callable[[bytes], Answer]] = _native.ask
+#: a get of a key, as bytes: the cache's address, the key, the version held, the timestamp
+get: Final[Callable[[int, bytes, int, float, Unheard], Answer]] = _native.get
+#: a put: the cache's address, the key, the value, the timestamp
+put: Final[Callable[[int, bytes, bytes, float, Unheard], PutAnswer]] = _native.put
+#: the questions of a batch: the cache's address, and all keys, their sizes and the versions, packed
+questions: Final[Callable[[int, bytes, bytes, bytes], list[bytes]]] = _native.questions
+#: the rows of a dbc_result at that address: the bytes of a value, True for "unchanged", None for a miss; None when all are
+#: unchanged
+rows: Final[Callable[[int], "list[bytes | bool | None] | None"]] = _native.rows
+#: a key's UTF-8, or None for what is no key
+encode: Final[Callable[[object], Optional[bytes]]] = _native.encode
+#: gives the lines of log that calls of this thread have left to the logger: after every call that may log
+deliver: Final[Callable[[logging.Logger], None]] = _native.deliver

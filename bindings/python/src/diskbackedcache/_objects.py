@@ -3,7 +3,8 @@
 The library decides who is in memory, in which order they leave, and whether what is there is current; here are only the
 objects that go with its decisions, each with the version that the library knows it by. A get passes the version that is
 held and hears "unchanged", or gets the bytes of another one. What leaves the library's memory tier is reported as a
-list of versions (dbc_dropped) and let go here.
+list of versions (dbc_dropped) and let go here. The library reports each once, so a report goes to `unheard` in the call
+that fetches it, and leaves that list when it has been dealt with, whatever comes in between.
 
 Thread safety: `held` may be read without a lock, since the library has the last word on a version that is read there.
 All changes take the lock, and no call of the library is made under it.
@@ -19,26 +20,21 @@ at the expense of the processor's caches: with 4096, a get from disk took a tent
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from struct import Struct
 from typing import Any, Final, Generic
 
+from ._cffi_calls import REPORT_SIZE, fetch_dropped
 from ._model import ModelT
-from ._native import ffi, lib
+from ._native import ffi
 
 REMEMBERED: Final = 256
-_REPORT_SIZE: Final = 512
-
-_QUESTION: Final = Struct("PNQ")  # dbcpy_question in native/calls.h: the handle, the key's size, the version held
-_question: Final = _QUESTION.pack
 
 
 class ObjectTable(Generic[ModelT]):
     """Key -> (question, version, object), for one cache. The question is what ask() takes: is this version current?"""
 
     __slots__ = (
-        "_address",
         "_buffers",
         "_forgotten",
         "_forked",
@@ -50,14 +46,15 @@ class ObjectTable(Generic[ModelT]):
         "_room",
         "held",
         "reports",
+        "unheard",
     )
 
     def __init__(self, handle: Any) -> None:
-        self._handle = handle
-        self._address: Final = int(ffi.cast("uintptr_t", handle))  # in questions; who asks them keeps the handle
+        self._handle = handle  # whose owner the caller keeps, as those do who ask questions
         self._forked = False  # in a child that has not heard from the library yet
         self._buffers: list[Any] = []  # for reports; taken out while in use, so no two calls share one
         self.held: Final[dict[str, tuple[bytes, int, ModelT]]] = {}
+        self.unheard: Final[list[int]] = []  # versions that were dropped; 0: everything held must go
         self._reset()
 
     def _reset(self) -> None:
@@ -69,40 +66,51 @@ class ObjectTable(Generic[ModelT]):
         self._room = REMEMBERED  # how many versions a generation is for
         self._forgotten = 0  # the last report of which something may no longer be remembered
 
-    def store(self, key: str, encoded: bytes, version: int, value: ModelT, since: int) -> ModelT:
-        """Holds an object for a version that the library gave in a call which began at report number `since`.
+    def store(self, key: str, question: bytes, version: int, value: ModelT, since: int) -> ModelT:
+        """Holds an object for a version that the library gave in a call which began at report number `since`; before
+        that, lets go what is in `unheard`.
 
         Returns the object that stands for this version from now on: the one already held, if there is one.
         """
         gone: list[object] = []  # freed after the lock, since that may run anything
         with self._lock:
-            return self._store(key, encoded, version, value, since, gone)
+            if self.unheard:
+                self._hear(gone)
+            return self._store(key, question, version, value, since, gone)
 
     @contextmanager
-    def storing_many(
-        self, count: int
-    ) -> Generator[Callable[[Sequence[str], Sequence[int], Sequence[ModelT]], None], None, None]:
-        """The same for a batch; the library's call and let_go() come in between. Its own reports may be as long as
-        itself, and have to be remembered until it is through."""
+    def remembering(self, count: int) -> Generator[int, None, None]:
+        """For a batch: around the library's call, let_go() and store_many(), which is to be given this number. Its own
+        reports may be as long as itself, and have to be remembered until it is through."""
         with self._lock:
             self._room += count
             since = self.reports
-
-        def store(keys: Sequence[str], versions: Sequence[int], values: Sequence[ModelT]) -> None:
-            gone: list[object] = []
-            with self._lock:
-                for key, version, value in zip(keys, versions, values):
-                    self._store(key, key.encode(), version, value, since, gone)
-
         try:
-            yield store
+            yield since
         finally:
             with self._lock:
                 self._room -= count
 
+    def store_many(
+        self,
+        keys: Sequence[str],
+        questions: Sequence[bytes],
+        versions: Sequence[int],
+        values: Sequence[ModelT],
+        since: int,
+    ) -> None:
+        """As store(), for a batch."""
+        store = self._store
+        gone: list[object] = []
+        with self._lock:
+            if self.unheard:
+                self._hear(gone)
+            for key, question, version, value in zip(keys, questions, versions, values):
+                store(key, question, version, value, since, gone)
+
     # A signal handler that uses the cache may come in between any two of these lines, so none relies on what one before
     # it has seen. What is left over by that is found by its version, or when the two dicts are compared.
-    def _store(self, key: str, encoded: bytes, version: int, value: ModelT, since: int, gone: list[object]) -> ModelT:
+    def _store(self, key: str, question: bytes, version: int, value: ModelT, since: int, gone: list[object]) -> ModelT:
         present = self.held.get(key)
         if present is not None:
             if present[1] == version:
@@ -112,7 +120,7 @@ class ObjectTable(Generic[ModelT]):
             gone.append(self.held.pop(key, None))
             self._keys.pop(present[1], None)
         if since >= self._forgotten and self._recent.get(version, 0) <= since and self._older.get(version, 0) <= since:
-            self.held[key] = (_question(self._address, len(encoded), version) + encoded, version, value)
+            self.held[key] = (question, version, value)
             self._keys[version] = key
         return value
 
@@ -129,62 +137,77 @@ class ObjectTable(Generic[ModelT]):
         try:
             buffer = self._buffers.pop()
         except IndexError:
-            buffer = ffi.new("uint64_t[]", _REPORT_SIZE)
+            buffer = ffi.new("uint64_t[]", REPORT_SIZE)
         try:
-            count = lib.dbcpy_dropped(self._handle, buffer, _REPORT_SIZE)
-            if count:
-                self._let_go(buffer, count)
+            fetch_dropped(self._handle, buffer, self.unheard)
         except BaseException:
-            # Of a signal handler, say. The library reports a version once: of this report nobody will hear again.
+            # Of a signal handler, say, between the report and the list: of that one nobody will hear again.
             self.clear()
             raise
         self._buffers.append(buffer)
-
-    def _let_go(self, buffer: Any, count: int) -> None:
-        if self._forked:
-            # In a child the library first says that everything held must go, and nothing is held from before the fork.
-            self._forked = False
-            if count < 0:
-                count = lib.dbcpy_dropped(self._handle, buffer, _REPORT_SIZE)
-        while count:
-            versions: list[int] = ffi.unpack(buffer, count) if count > 0 else []
-            gone = []  # objects are freed after the lock, since that may run anything
+        if self.unheard:
+            gone: list[object] = []  # freed after the lock, since that may run anything
             with self._lock:
-                self.reports += 1
-                if count < 0:  # the library's list had overflowed: anything may have been dropped
-                    gone = list(self._let_all_go())
-                for version in versions:
-                    self._recent[version] = self.reports
-                    key = self._keys.pop(version, None)
-                    held = None if key is None else self.held.get(key)
-                    if key is not None and held is not None and held[1] == version:
-                        gone.append(self.held.pop(key, None))
-                if len(self._recent) > self._room:
-                    self._forgotten = max(self._forgotten, max(self._older.values(), default=0))
-                    self._older = self._recent
-                    self._recent = {}
-                    if len(self._keys) != len(self.held):
-                        self._keys = {entry[1]: key for key, entry in list(self.held.items())}
-            del gone
-            count = lib.dbcpy_dropped(self._handle, buffer, _REPORT_SIZE) if count in (-1, _REPORT_SIZE) else 0
+                self._hear(gone)
 
-    def _let_all_go(self) -> Iterator[Any]:
+    def _hear(self, gone: list[object]) -> None:
+        """Lets go what is in `unheard`, in reports of a limited length."""
+        reports = self.reports
+        start = 0
+        try:
+            # A report is counted when it is complete: a call that begins after that may bring what is dropped later.
+            while versions := self.unheard[start : start + REPORT_SIZE]:
+                self.reports += 1
+                reports += 1
+                start += len(versions)
+                self._hear_of(versions, gone)
+        except BaseException:  # of a signal handler, say
+            self.clear()
+            raise
+        if self.reports == reports:  # else a signal handler came in between and has done it
+            del self.unheard[:start]
+
+    def _hear_of(self, versions: list[int], gone: list[object]) -> None:
+        # In a child the library first says that everything held must go, and nothing is held from before the fork.
+        forked, self._forked = self._forked, False
+        if 0 in versions and not forked:
+            self._let_all_go(gone)
+        held, keys, recent, report = self.held, self._keys, self._recent, self.reports
+        for version in versions:
+            recent[version] = report
+            key = keys.pop(version, None)
+            if key is not None:
+                entry = held.pop(key, None)
+                if entry is not None:
+                    if entry[1] == version:
+                        gone.append(entry)
+                    else:  # of a call that has overtaken
+                        held.setdefault(key, entry)
+        if len(recent) > self._room:
+            self._forgotten = max(self._forgotten, max(self._older.values(), default=0))
+            self._older = recent
+            self._recent = {}
+            if len(keys) != len(held):
+                self._keys = {entry[1]: key for key, entry in list(held.items())}
+
+    def _let_all_go(self, gone: list[object]) -> None:
         self._forgotten = self.reports
         self._keys.clear()
         while self.held:
-            yield self.held.popitem()
+            gone.append(self.held.popitem())
 
     def clear(self) -> None:
         """Lets everything go, also what calls that are still on their way would store."""
+        gone: list[object] = []
         with self._lock:
             self.reports += 1
-            gone = list(self._let_all_go())
-        del gone
+            self._let_all_go(gone)
 
     def after_fork(self) -> None:
         """In the child. The library's memory tier is empty there, and whoever holds the lock may not be there."""
         gone = list(self.held.values())  # freed last: that may use the cache
         self.held.clear()
+        self.unheard.clear()
         self._buffers.clear()
         self._reset()
         self._forked = True

@@ -82,11 +82,11 @@ def _word(name: str, value: object, words: dict[str | None, int]) -> int:
 
 
 def make_options(values: Mapping[str, object]) -> Any:
-    """A dbc_options with everything in `values`. Raises TypeError or ValueError that names the option."""
-    options = lib.dbc_options_new()
-    if options == ffi.NULL:
+    """The owner of a dbc_options with everything in `values`. Raises TypeError or ValueError that names the option."""
+    owner = ffi.gc(ffi.new("dbc_options **"), lib.dbcpy_options_free)
+    if not lib.dbcpy_options_new(owner):
         raise MemoryError("No memory for the options of a cache")
-    options = ffi.gc(options, lib.dbc_options_free)
+    options = owner[0]
     for name, value in values.items():
         if name in _INTEGERS:
             check(lib.dbc_options_set_u64(options, _INTEGERS[name], _integer(name, value)))
@@ -95,7 +95,7 @@ def make_options(values: Mapping[str, object]) -> Any:
         else:
             option, words = _WORDS[name]
             check(lib.dbc_options_set_u64(options, option, _word(name, value, words)))
-    return options
+    return owner
 
 
 def encode_path(db_path: str | os.PathLike[str]) -> bytes:
