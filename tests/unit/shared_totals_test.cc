@@ -279,7 +279,7 @@ TEST_F(StoreTotalsTest, NoFlippedBitMakesCountsWrong) {
     reinterpret_cast<unsigned char *>(&area())[bit / 8] ^= static_cast<unsigned char>(1u << bit % 8);
   };
 #ifdef __SANITIZE_THREAD__
-  constexpr size_t kStep = 61;  // each unsettled commit moves 65536 words, of which it looks at every one: half an hour
+  constexpr size_t kStep = 61;  // no threads to look at here, and each commit that is settled moves 65536 words
 #else
   constexpr size_t kStep = 1;
 #endif
