@@ -344,7 +344,8 @@ DBC_API dbc_status dbc_delete_many(dbc_cache *cache, size_t count, const char *k
 /* Removes every item from both tiers. Counters of operations stay. Errors as dbc_put. */
 DBC_API dbc_status dbc_clear(dbc_cache *cache);
 
-/* Empties the memory tier; the disk keeps everything. Errors: DBC_CLOSED, DBC_NO_MEMORY. */
+/* Empties the memory tier; the disk keeps everything. Errors: DBC_CLOSED, DBC_NO_MEMORY; where the file has to be opened
+ * again (after a fork(), or when it was damaged or replaced) those of dbc_open too. */
 DBC_API dbc_status dbc_clear_memory(dbc_cache *cache);
 
 /* Writes pending access times to the file, so that other programs see them; also what could not be written in the background
@@ -352,7 +353,8 @@ DBC_API dbc_status dbc_clear_memory(dbc_cache *cache);
 DBC_API dbc_status dbc_flush(dbc_cache *cache);
 
 /* Removes all items that are past the disk TTL at that time; `*removed` (may be NULL) becomes their number; they count as
- * disk_expired. Items past the memory TTL leave memory. Errors as dbc_put. */
+ * disk_expired. Items past the memory TTL leave memory. Where there are many, in several transactions, between which others
+ * write: after an error some may be gone already, and counted. Errors as dbc_put. */
 DBC_API dbc_status dbc_purge_expired(dbc_cache *cache, const double *timestamp, uint64_t *removed);
 
 /* Flags of dbc_check. */

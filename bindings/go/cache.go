@@ -61,7 +61,7 @@ func (c *Cache) PutVersion(key string, value []byte, options ...CallOption) (uin
 // A hit sets the item's timestamp; one on disk also brings the item into memory. An item that is expired or
 // unusable is removed, and it is a miss.
 //
-// Errors: [ErrInvalidArgument], [ErrClosed], [ErrBusy], [ErrIO], [ErrCorrupt], [ErrNoMemory].
+// Errors: [ErrInvalidArgument], [ErrClosed], [ErrBusy], [ErrIO], [ErrFull], [ErrCorrupt], [ErrNoMemory].
 func (c *Cache) Get(key string, options ...CallOption) (value []byte, ok bool, err error) {
 	scratch := scratches.Get().(*[scratchSize]byte)
 	defer scratches.Put(scratch)

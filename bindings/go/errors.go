@@ -30,7 +30,8 @@ const (
 	ErrFull Code = C.DBC_FULL
 	// ErrCorrupt: the file is damaged or no database, and [WithOnCorrupt] says to fail.
 	ErrCorrupt Code = C.DBC_CORRUPT
-	// ErrVersion: the file has a newer format than this library knows. It is left untouched.
+	// ErrVersion: the file has a newer format than this library knows, or a process with another release has it open. It is
+	// left untouched.
 	ErrVersion Code = C.DBC_VERSION
 	// ErrForeign: the file is a sound SQLite database, but not a cache. It is left untouched.
 	ErrForeign Code = C.DBC_FOREIGN

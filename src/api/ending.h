@@ -8,6 +8,7 @@
 #include <condition_variable>
 #include <exception>
 #include <mutex>
+#include <new>
 #include <string>
 #include <thread>
 
@@ -28,6 +29,9 @@ class Ending {
       close();
     } catch (const Error &error) {
       end(error.status(), error.what());
+      throw;
+    } catch (const std::bad_alloc &error) {
+      end(Status::kNoMemory, error.what());
       throw;
     } catch (const std::exception &error) {
       end(Status::kInternal, error.what());

@@ -53,6 +53,8 @@ struct dbc_cache {
     return present->outdated() ? nullptr : present;
   }
   bool is_present(const dbc::Session &session) const { return session_.load() == &session; }
+  // Closes a replaced session, unless calls are inside of it, or another closes it already.
+  static void close_if_left(dbc::Session &session);
   void close();
   // For the session that is there, if it is of this process, and for those that take its place. Opens nothing.
   void set_log_level(int level);
@@ -63,7 +65,6 @@ struct dbc_cache {
   std::unique_ptr<dbc::Session> open_session() const;
   dbc::Session *replace_session();
   static void close_session(dbc::Session &session);
-  static void close_if_left(dbc::Session &session);
 
   const dbc::CacheOptions cache_options_;
   const dbc::StoreOptions store_options_;
@@ -99,16 +100,34 @@ inline void require_handle(const dbc_cache *cache) {
 
 [[noreturn]] inline void refuse_closed() { throw Error(Status::kClosed, "the cache is closed"); }
 
+// A call that is inside of a session, if it was let in. The last to leave one that was replaced meanwhile closes it.
+class Visit {
+ public:
+  Visit(dbc_cache &cache, Session &session) : after_{cache, session}, pass_(session.gate) {}
+  bool admitted() const { return pass_.admitted(); }
+
+ private:
+  struct After {
+    dbc_cache &cache;
+    Session &session;
+    ~After() {
+      if (session.gate.closed() && !cache.is_present(session)) [[unlikely]] dbc_cache::close_if_left(session);
+    }
+  };
+  After after_;  // runs when the pass is given back
+  Gate::Pass pass_;
+};
+
 // Runs body(Cache &), which returns a Status, while the cache cannot be closed. When the file turns out to be damaged,
-// it may run three times.
+// or is replaced, it runs again.
 template <typename Body>
 dbc_status call(dbc_cache *cache, Body &&body) noexcept {
   return guarded([&] {
     require_handle(cache);
-    for (int repeats = 0;; ++repeats) {
+    for (int damaged = 0;;) {
       Session &session = cache->session();
-      Gate::Pass pass(session.gate);
-      if (!pass.admitted()) {
+      Visit visit(*cache, session);
+      if (!visit.admitted()) {
         if (cache->is_present(session)) refuse_closed();
         continue;  // replaced meanwhile
       }
@@ -116,10 +135,11 @@ dbc_status call(dbc_cache *cache, Body &&body) noexcept {
         return body(session.cache);
       } catch (const Error &error) {
         if (error.status() != Status::kCorrupt) throw;
+        if (session.outdated()) continue;  // another file has taken its place, or somebody else has found it damaged
         session.cache.report_damage();
         // Once more, on the fresh file that the next session starts. It takes the damaged one for another if the damage
         // has also changed which cache that says it is; but then its own report of it holds.
-        if (repeats >= 2 || !session.outdated()) throw;
+        if (++damaged > 2 || !session.outdated()) throw;
       }
     }
   });

@@ -1,5 +1,7 @@
 // Calls about one item.
 #include <cstring>
+#include <optional>
+#include <utility>
 
 #include "api/arguments.h"
 #include "api/handle.h"
@@ -49,7 +51,7 @@ dbc_status dbc_get_from_memory(dbc_cache *cache, const char *key, size_t key_siz
     dbc::check_timestamp(timestamp);
     dbc::Session *session = cache->present_session();
     if (!session) return Status::kNotFound;
-    dbc::Gate::Pass pass(session->gate);
+    dbc::Gate::Pass pass(session->gate);  // not a Visit, whose end may wait
     if (!pass.admitted()) {
       if (cache->is_present(*session)) dbc::refuse_closed();
       return Status::kNotFound;  // replaced meanwhile
@@ -97,9 +99,12 @@ dbc_status dbc_delete(dbc_cache *cache, const char *key, size_t key_size) {
 }
 
 dbc_status dbc_discard(dbc_cache *cache, const char *key, size_t key_size, uint64_t version, int was_memory_hit) {
+  std::optional<dbc::Tier> tier_of_hit = was_memory_hit != 0 ? dbc::Tier::kMemory : dbc::Tier::kDisk;
   return dbc::call(cache, [&](Cache &c) {
     if (version == 0) dbc::refuse("version must not be 0");
-    c.discard(dbc::check_key(key, key_size), version, was_memory_hit != 0);
+    Key checked = dbc::check_key(key, key_size);
+    // Should a fresh session have to do it again: of that get it does not know.
+    c.discard(checked, version, std::exchange(tier_of_hit, std::nullopt));
     return Status::kOk;
   });
 }

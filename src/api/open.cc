@@ -54,13 +54,17 @@ dbc_cache::~dbc_cache() {
 std::unique_ptr<dbc::Session> dbc_cache::open_session() const {
   dbc::CacheOptions cache_options = cache_options_;
   cache_options.log_level = log_level_.load();
-  try {
-    return std::make_unique<dbc::Session>(cache_options, store_options_);
-  } catch (const dbc::Error &error) {
-    if (error.status() != dbc::Status::kCorrupt || store_options_.fail_on_corrupt) throw;
+  for (bool damaged = false;;) {
+    try {
+      return std::make_unique<dbc::Session>(cache_options, store_options_);
+    } catch (const dbc::ReplacedError &) {
+      // While it was opened: so is the other one.
+    } catch (const dbc::Error &error) {
+      if (error.status() != dbc::Status::kCorrupt || store_options_.fail_on_corrupt || damaged) throw;
+      // The damage showed only when the file was put to use. It is noted, and this time the file is moved aside.
+      damaged = true;
+    }
   }
-  // The damage showed only when the file was put to use. It is noted, and this time the file is moved aside.
-  return std::make_unique<dbc::Session>(cache_options, store_options_);
 }
 
 // Several threads may come here at the same time; the first wins, and the sessions of the others end as they came. No
@@ -95,7 +99,9 @@ dbc::Session *dbc_cache::replace_session() {
       old->cache.forget_memory();
       close_if_left(*old);
     }
-    if (closed_.load()) close();  // meanwhile, and it did not see this session
+    // Meanwhile, and close() did not see this session. It alone: the others are close()'s, which may be waiting for the
+    // call that this thread is inside of, if this is a log callback.
+    if (closed_.load()) close_session(*present);
   }
   return present;
 }
@@ -118,13 +124,13 @@ void dbc_cache::close_session(dbc::Session &session) {
 }
 
 // Its file was damaged, moved or removed, and takes up room for as long as it is open. If calls are inside (one of them
-// may be this thread's, which came here from a log callback), that must wait until the handle is closed.
+// may be this thread's, which came here from a log callback), the last of them to leave does it.
 void dbc_cache::close_if_left(dbc::Session &session) {
   session.gate.close();
   if (!session.gate.empty() || !session.end.claim()) return;
   try {
     session.end.run([&] { session.cache.close(); });
-  } catch (const dbc::Error &) {
+  } catch (const std::exception &) {
     // What it still lacked is lost with its file.
   }
 }

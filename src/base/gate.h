@@ -22,7 +22,8 @@ class Gate {
       count_.fetch_add(1, std::memory_order_seq_cst);
       admitted_ = !gate.closed_.load(std::memory_order_seq_cst);
     }
-    ~Pass() { count_.fetch_sub(1, std::memory_order_release); }
+    // In one order with close() too: either it finds nobody inside, or who leaves finds it closed().
+    ~Pass() { count_.fetch_sub(1, std::memory_order_seq_cst); }
     Pass(const Pass &) = delete;
     Pass &operator=(const Pass &) = delete;
     bool admitted() const { return admitted_; }
@@ -32,7 +33,7 @@ class Gate {
     bool admitted_;
   };
 
-  bool closed() const { return closed_.load(std::memory_order_acquire); }
+  bool closed() const { return closed_.load(std::memory_order_seq_cst); }
 
   // Lets nobody in any more. True for the one caller who closed it.
   bool close() { return !closed_.exchange(true, std::memory_order_seq_cst); }

@@ -7,6 +7,13 @@
 #include "base/clock.h"
 
 namespace dbc {
+namespace {
+
+// How many items one transaction takes out at the most, where there may be a million: it lasts some milliseconds, and
+// then other writers have their turn.
+constexpr size_t kAtOnce = 1000;
+
+}  // namespace
 
 Cache::Cache(const CacheOptions &options, const OpenStore &open_store)
     : options_(options),
@@ -53,9 +60,7 @@ void Cache::report_if_damage(const std::exception &error) noexcept {
 }
 
 void Cache::enforce_on_open(LogScope &log) {
-  // Lower limits than the file has been used with may cost a million evictions: in transactions of some milliseconds
-  // each, between which other writers have their turn.
-  constexpr size_t kAtOnce = 1000;
+  // Lower limits than the file has been used with may cost a million evictions.
   uint64_t discarded = 0;
   for (bool all = false; !all;) {
     std::unique_ptr<Transaction> transaction = store_->begin();
@@ -90,8 +95,7 @@ void Cache::close() {
       });
     }
   }
-  std::vector<ItemRef> removed;
-  memory_.clear(&removed);
+  forget_memory();
   store_->close(log);
   if (error) std::rethrow_exception(error);
 }
@@ -146,32 +150,38 @@ uint64_t Cache::purge_expired(const double *timestamp) {
   log.add(kTrace, [] { return "purge_expired()"; });
   double time = timestamp ? *timestamp : now();
   commit_buffer();
-  std::vector<Removed> removed;
-  std::vector<ItemRef> left, cascaded;
-  std::unique_ptr<Transaction> transaction = store_->begin();
-  transaction->erase_expired(time, options_.disk_ttl_seconds, &removed);
-  std::vector<Key> keys = keys_of(removed);
-  cascaded.reserve(removed.size());
-  auto publish = [&] {
-    try {
-      // Those past the memory TTL first: the cascade from disk would hide them.
-      memory_.erase_if([&](double touched) { return memory_expired(time, touched); }, &left);
-    } catch (const std::bad_alloc &) {
-      logger_.defer(kWarning, "memory is short: expired items stay in the memory tier until they are asked for");
+  uint64_t count = 0;
+  Progress progress;
+  bool all = false;
+  for (bool first = true; !all; first = false) {
+    std::vector<Removed> removed;
+    std::vector<ItemRef> left, cascaded;
+    std::unique_ptr<Transaction> transaction = store_->begin();
+    all = transaction->erase_expired(time, options_.disk_ttl_seconds, kAtOnce, &progress, &removed);
+    std::vector<Key> keys = keys_of(removed);
+    cascaded.reserve(removed.size());
+    auto publish = [&] {
+      try {
+        // Those past the memory TTL first: the cascade from disk would hide them.
+        if (first) memory_.erase_if([&](double touched) { return memory_expired(time, touched); }, &left);
+      } catch (const std::bad_alloc &) {
+        logger_.defer(kWarning, "memory is short: expired items stay in the memory tier until they are asked for");
+      }
+      erase_from_memory(keys, &cascaded);
+    };
+    if (removed.empty()) {
+      publish();
+    } else {
+      transaction->commit(publish);
     }
-    erase_from_memory(keys, &cascaded);
-  };
-  if (removed.empty()) {
-    publish();
-  } else {
-    transaction->commit(publish);
+    for (const ItemRef &item : left) left_memory(item);
+    statistics_.add(Counter::kMemoryExpired, static_cast<int64_t>(left.size()));
+    for (const ItemRef &item : cascaded) left_memory(item);
+    statistics_.add(Counter::kDiskExpired, static_cast<int64_t>(removed.size()));
+    count += removed.size();
   }
-  for (const ItemRef &item : left) left_memory(item);
-  statistics_.add(Counter::kMemoryExpired, static_cast<int64_t>(left.size()));
-  for (const ItemRef &item : cascaded) left_memory(item);
-  statistics_.add(Counter::kDiskExpired, static_cast<int64_t>(removed.size()));
-  log.add(kTrace, [&] { return "purge_expired(): removed " + std::to_string(removed.size()) + " items"; });
-  return removed.size();
+  log.add(kTrace, [&] { return "purge_expired(): removed " + std::to_string(count) + " items"; });
+  return count;
 }
 
 Totals Cache::disk_totals() {

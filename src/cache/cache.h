@@ -89,8 +89,9 @@ class Cache {
   std::vector<Found> get_many(std::span<const Key> keys, const uint64_t *held_versions, const double *timestamp);
   bool remove(const Key &key);
   uint64_t remove_many(std::span<const Key> keys);
-  // What a get returned could not be used: see dbc_discard.
-  void discard(const Key &key, uint64_t version, bool was_memory_hit);
+  // What a get returned could not be used: see dbc_discard. `tier_of_hit`: where that get counted as a hit; nothing if it
+  // has not done so here.
+  void discard(const Key &key, uint64_t version, std::optional<Tier> tier_of_hit);
   bool exists(const Key &key, const double *timestamp);
   Tier tier(const Key &key, const double *timestamp);
   void clear();

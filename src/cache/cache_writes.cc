@@ -162,9 +162,12 @@ void Cache::put_behind(const NewItem &item, bool text, double time, uint64_t *ve
       left.push_back(std::move(older));
     }
   } catch (const std::bad_alloc &) {
-    // The buffer has it. What memory holds of this key is of an earlier version: in doubt, the buffer does not confirm
-    // it.
-    if (ItemRef older = memory_.find(item.key)) older->generation.store(Generations::kDoubtful);
+    // The buffer has it. What memory holds of this key is of an earlier version: out with it, or if even that cannot be,
+    // in doubt; the buffer does not confirm it.
+    if (ItemRef older = memory_.find(item.key)) {
+      erase_version_from_memory(item.key, older->version(), &left);
+      older->generation.store(Generations::kDoubtful);
+    }
     fresh->generation.store(Generations::kDoubtful);
     logger_.defer(kWarning, "memory is short: the memory tier was not updated");
   }
@@ -333,12 +336,14 @@ uint64_t Cache::remove_all(std::span<const Key> keys) {
   return removed;
 }
 
-void Cache::discard(const Key &key, uint64_t version, bool was_memory_hit) {
+void Cache::discard(const Key &key, uint64_t version, std::optional<Tier> tier_of_hit) {
   LogScope log(logger_);
   log.add(kTrace, [&] { return "discard(key=" + quoted(key.text) + "): the value does not decode"; });
   // That get is a miss whether or not the item can be taken out now.
-  statistics_.add(Counter::kMisses);
-  statistics_.add(was_memory_hit ? Counter::kMemoryHits : Counter::kDiskHits, -1);
+  if (tier_of_hit) {
+    statistics_.add(Counter::kMisses);
+    statistics_.add(*tier_of_hit == Tier::kMemory ? Counter::kMemoryHits : Counter::kDiskHits, -1);
+  }
   commit_buffer();
   std::unique_ptr<Transaction> transaction = store_->begin();
   std::vector<ItemRef> left;

@@ -18,6 +18,7 @@
 #include <exception>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -131,8 +132,14 @@ class GroupCommit {
         // So here.
       }
     }
-    commit_one(self);
-    for (Waiter *follower : followers) commit_one(*follower);
+    std::optional<Error> busy = commit_one(self);
+    for (Waiter *follower : followers) {
+      if (busy) {
+        follower->error = another(*busy);
+      } else {
+        busy = commit_one(*follower);
+      }
+    }
   }
   // To each its own, since they let go of it on their threads.
   static std::exception_ptr another(const Error &error) noexcept {
@@ -142,12 +149,17 @@ class GroupCommit {
       return std::current_exception();  // memory is short
     }
   }
-  void commit_one(Waiter &waiter) noexcept {
+  // Returns the error if somebody else has kept it from happening, as he would all others.
+  std::optional<Error> commit_one(Waiter &waiter) noexcept {
     try {
       commit_(std::span<Request *const>(&waiter.request, 1));
+    } catch (const Error &error) {
+      waiter.error = std::current_exception();
+      if (error.status() == Status::kBusy) return error;
     } catch (...) {
       waiter.error = std::current_exception();
     }
+    return std::nullopt;
   }
 
   const Commit commit_;

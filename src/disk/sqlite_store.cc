@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cmath>
 #include <cstring>
@@ -314,6 +315,8 @@ std::unique_ptr<Connection> SqliteStore::connect(bool writes) const {
     return connection;
   }
   connection->execute("PRAGMA cache_size=-16384");
+  // A full cache that spills takes the exclusive lock long before the commit, and DataVersion could not look any more.
+  if (!shared_ && !in_memory()) connection->execute("PRAGMA cache_spill=OFF");
   switch (options_.durability) {
     case Durability::kNormal:
       // In rollback journal mode NORMAL may leave a damaged file: it syncs the journal and its header at one go.
@@ -360,6 +363,17 @@ void SqliteStore::report_damage() noexcept {
   damaged_.store(true);
 }
 
+// One later than `seen`, and than all that were given out. The counter is in shared memory, where anything can be found:
+// further ahead than this it is not believed.
+uint64_t SqliteStore::next_version(uint64_t seen) noexcept {
+  constexpr uint64_t kFarAhead = uint64_t{1} << 40;
+  uint64_t last = versions_->load();
+  while (last - seen > kFarAhead) {  // also when it is behind
+    if (versions_->compare_exchange_weak(last, seen)) break;
+  }
+  return std::max(seen, versions_->fetch_add(1)) + 1;
+}
+
 void SqliteStore::lock_writer() {
   bool locked;
   try {
@@ -400,8 +414,8 @@ void SqliteStore::close(LogScope &log) {
       lock_writer();
       locked = true;
     }
-  } catch (const Error &busy) {
-    log.add(kWarning, [&] { return std::string("closing without a checkpoint: ") + busy.what(); });
+  } catch (const std::exception &failure) {
+    log.add(kWarning, [&] { return std::string("closing without a checkpoint: ") + failure.what(); });
   }
   {
     NoFork no_fork;
@@ -413,6 +427,7 @@ void SqliteStore::close(LogScope &log) {
     close_connections();
   }
   if (locked) lock_->unlock();
+  if (shared_) shared_->let_go();
   log.add(kInfo, [&] { return "closed " + options_.path; });
   if (error) std::rethrow_exception(error);
 }

@@ -67,7 +67,7 @@ class SqliteStore final : public Store {
   std::unique_ptr<Snapshot> snapshot() override;
   std::unique_ptr<Transaction> begin() override;
   Totals totals() override;
-  uint64_t reserve_version() noexcept override { return versions_->fetch_add(1) + 1; }
+  uint64_t reserve_version() noexcept override { return next_version(seen_version_.load(std::memory_order_relaxed)); }
   bool can_reserve() const override { return shared_ || in_memory(); }
   void expect_evictions(bool expected) noexcept override;
   void touched(Item &item, bool backward) noexcept override;
@@ -112,6 +112,7 @@ class SqliteStore final : public Store {
     std::optional<NoFork> no_fork_;  // before the loan: left after it is given back
     std::optional<ReaderPool::Loan> loan_;
   };
+  uint64_t next_version(uint64_t seen) noexcept;
   std::optional<RecordedTotals> shared_totals() const;
   CheckedSchema checked_schema() const { return {schema_id_, options_.schema_version}; }
   bool in_memory() const { return options_.path == ":memory:"; }
@@ -166,8 +167,9 @@ class SqliteStore final : public Store {
   std::unique_ptr<Generations> generations_;
   std::unique_ptr<SharedTotals> totals_;  // null where nothing is shared
   std::unique_ptr<WriterLock> lock_;
-  // The last version given out. Any value is safe: the writer lifts it above what the file has.
+  // The last version given out, or any number: see next_version().
   std::atomic<uint64_t> private_versions_{0};
+  std::atomic<uint64_t> seen_version_{0};  // one that the file has had, and it has had none much later
   std::atomic<uint64_t> *versions_ = &private_versions_;
   int64_t schema_id_ = 0;
   uint64_t database_id_ = 0;

@@ -24,8 +24,8 @@ SqliteTransaction::SqliteTransaction(SqliteStore &store)
   try {
     // The counts, and what waits with them, are those of the fresh file.
     if (store_.replaced()) {
-      throw Error(Status::kCorrupt,
-                  "db_path " + store_.options_.path + " was damaged, and a fresh file has taken its place");
+      throw ReplacedError("db_path " + store_.options_.path +
+                          ": another file has taken the place of the one that was opened");
     }
     if (!sqlite3_get_autocommit(store_.connection_->handle())) writer_.roll_back.run();
     store_.mend_wal_index_under_lock();
@@ -120,15 +120,10 @@ void SqliteTransaction::record(const Row &row, std::string_view key, double time
   order_.move(row.id, row.recorded, key, timestamp);
 }
 
-// The counter may be in shared memory, where anything can be found; further ahead than this it is not believed.
 uint64_t SqliteTransaction::new_version() {
-  constexpr uint64_t kFarAhead = uint64_t{1} << 40;
-  std::atomic<uint64_t> &versions = *store_.versions_;
-  uint64_t last = versions.load();
-  while (last - last_version_ > kFarAhead) {  // also when it is behind
-    if (versions.compare_exchange_weak(last, last_version_)) break;
-  }
-  return last_version_ = std::max(last_version_, versions.fetch_add(1)) + 1;
+  last_version_ = store_.next_version(last_version_);
+  store_.seen_version_.store(last_version_, std::memory_order_relaxed);
+  return last_version_;
 }
 
 Transaction::Written SqliteTransaction::put(const Key &key, std::string_view value, bool text, double timestamp,
@@ -146,6 +141,7 @@ Transaction::Written SqliteTransaction::put(const Key &key, std::string_view val
   // An item's versions grow.
   uint64_t version = reserved != 0 && (!row || row->version < reserved) ? reserved : new_version();
   last_version_ = std::max(last_version_, version);
+  store_.seen_version_.store(last_version_, std::memory_order_relaxed);
   uint64_t checksum = hash_bytes(value, key.hash);
   Compressed compressed;
   if (store_.options_.compression == Compression::kZstd) compressed = writer_.compressor.compress(value);
@@ -217,7 +213,7 @@ double SqliteTransaction::last_access(const Row &row) const {
 }
 
 std::optional<Removed> SqliteTransaction::evict_oldest() {
-  std::optional<Victim> victim = find_oldest();
+  std::optional<Victim> victim = find_oldest(nullptr);
   if (!victim) return std::nullopt;
   changed_.push_back(victim->removed.hash);
   erase_row(victim->row, victim->removed.key, true);
@@ -228,10 +224,10 @@ std::optional<Removed> SqliteTransaction::evict_oldest() {
 // returns the row's id; 0 if that would be the new one itself.
 int64_t SqliteTransaction::take_place_of_oldest(const Key &key, double timestamp, uint64_t version,
                                                 std::optional<Removed> *removed) {
-  std::optional<Victim> victim = find_oldest();
+  Place place{timestamp, key.text};
+  std::optional<Victim> victim = find_oldest(&place);
   if (!victim) return 0;
   const Row &row = victim->row;
-  if (std::tie(timestamp, key.text) < std::tuple(row.recorded, std::string_view(victim->removed.key))) return 0;
   if (version <= row.version) return 0;  // the versions of a row grow
   changed_.push_back(victim->removed.hash);
   SchemaTotals &schema = totals_of(row.schema_id);
@@ -242,9 +238,11 @@ int64_t SqliteTransaction::take_place_of_oldest(const Key &key, double timestamp
   return row.id;
 }
 
-std::optional<SqliteTransaction::Victim> SqliteTransaction::find_oldest() {
+// Nothing if there is none, or none before `place`. Gets go on meanwhile, and may hit one candidate after the other just
+// when its turn has come; that ends, because what comes up again after it was moved is taken, as it was then.
+std::optional<SqliteTransaction::Victim> SqliteTransaction::find_oldest(const Place *place) {
   if (store_.touches_.any_backward()) write_touches(SIZE_MAX);
-  std::unordered_set<int64_t> moved_on;  // by what the file says
+  std::unordered_set<int64_t> moved;
   while (true) {
     Row row;
     Removed victim;
@@ -264,11 +262,16 @@ std::optional<SqliteTransaction::Victim> SqliteTransaction::find_oldest() {
     if (row.id == 0) {
       throw Error(Status::kCorrupt, "db_path " + store_.options_.path + ": the order of eviction names an absent item");
     }
+    // An item is recorded no later than its time: the rest comes after the place too.
+    if (place && *place < Place(row.recorded, victim.key)) return std::nullopt;
     double timestamp = last_access(row);
     if (timestamp > row.recorded) {
-      if (row.timestamp > row.recorded && !moved_on.insert(row.id).second) fail_for_endless_order();
-      record(row, victim.key, timestamp);
-      continue;
+      bool again = !moved.insert(row.id).second;
+      if (again && row.timestamp > row.recorded) fail_for_endless_order();
+      if (!again) {
+        record(row, victim.key, timestamp);
+        continue;
+      }
     }
     victim.hash = Key(victim.key).hash;
     victim.version = row.version;
@@ -276,8 +279,9 @@ std::optional<SqliteTransaction::Victim> SqliteTransaction::find_oldest() {
   }
 }
 
-void SqliteTransaction::erase_expired(double now, double ttl, std::vector<Removed> *removed) {
-  if (std::isinf(ttl)) return;
+bool SqliteTransaction::erase_expired(double now, double ttl, size_t most, Progress *progress,
+                                      std::vector<Removed> *removed) {
+  if (std::isinf(ttl)) return true;
   write_touches(SIZE_MAX);
   // An expired item is recorded no later than its time; the little more makes up for rounding.
   double latest = now - ttl;
@@ -288,14 +292,18 @@ void SqliteTransaction::erase_expired(double now, double ttl, std::vector<Remove
   {
     Use expired(writer_.expired);
     expired->bind(1, latest).bind(2, now).bind(3, ttl);
+    expired->bind(4, progress->time).bind(5, progress->key).bind(6, uint64_t{most});
     while (expired->step()) {
       rows.push_back(row_of(writer_.expired));
-      Key key(expired->bytes(kKey));
+      progress->time = rows.back().recorded;
+      progress->key = expired->bytes(kKey);
+      Key key(progress->key);
       removed->push_back({std::string(key.text), key.hash, rows.back().version});
       changed_.push_back(key.hash);
     }
   }
   for (size_t i = 0; i < rows.size(); ++i) erase_row(rows[i], (*removed)[first + i].key);
+  return rows.size() < most;
 }
 
 uint64_t SqliteTransaction::erase_other_schemas() {

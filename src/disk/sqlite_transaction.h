@@ -8,6 +8,7 @@
 #pragma once
 
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "disk/eviction_order.h"
@@ -26,7 +27,7 @@ class SqliteTransaction final : public Transaction {
   bool erase(const Key &key, std::optional<uint64_t> version) override;
   bool erase_if_expired(const Key &key, double now, double ttl) override;
   std::optional<Removed> evict_oldest() override;
-  void erase_expired(double now, double ttl, std::vector<Removed> *removed) override;
+  bool erase_expired(double now, double ttl, size_t most, Progress *progress, std::vector<Removed> *removed) override;
   uint64_t erase_other_schemas() override;
   void clear() override;
   uint64_t repair(CheckReport *report) override;
@@ -70,7 +71,8 @@ class SqliteTransaction final : public Transaction {
   static void subtract(Totals *totals, const Row &row);
   [[noreturn]] void fail_for_endless_order() const;
   void erase_row(const Row &row, std::string_view key, bool is_first = false);
-  std::optional<Victim> find_oldest();
+  using Place = std::pair<double, std::string_view>;  // in the order of eviction
+  std::optional<Victim> find_oldest(const Place *place);
   int64_t take_place_of_oldest(const Key &key, double timestamp, uint64_t version, std::optional<Removed> *removed);
   void record(const Row &row, std::string_view key, double timestamp);
   SchemaTotals &totals_of(int64_t schema_id);
@@ -84,7 +86,6 @@ class SqliteTransaction final : public Transaction {
   void settle_totals(SharedTotals &shared);
   bool happened(const FileTotals &totals);
   bool totals_are_stale();
-  void save_totals();
   void prepare_totals();
   void begin_generations();
   void end_generations();

@@ -20,6 +20,7 @@
 #include "base/item.h"
 #include "base/key.h"
 #include "base/log.h"
+#include "base/status.h"
 #include "disk/check_report.h"
 #include "share/generations.h"
 
@@ -67,6 +68,12 @@ struct Removed {
   uint64_t version = 0;
 };
 
+// How far something has come that takes several transactions.
+struct Progress {
+  double time = -std::numeric_limits<double>::infinity();
+  std::string key;
+};
+
 class Transaction {
  public:
   struct Written {
@@ -89,8 +96,10 @@ class Transaction {
   virtual bool erase_if_expired(const Key &key, double now, double ttl) = 0;
   // Takes the item with the smallest (timestamp, key) out. Nothing when the store is empty.
   virtual std::optional<Removed> evict_oldest() = 0;
-  // Takes all items out that are past their time to live at `now`; appends them.
-  virtual void erase_expired(double now, double ttl, std::vector<Removed> *removed) = 0;
+  // Takes up to `most` items out that are past their time to live at `now`, and appends them; says whether those were
+  // all. To take out the others goes on in another transaction, with the same `progress`, which begins as it is made.
+  virtual bool erase_expired(double now, double ttl, size_t most, Progress *progress,
+                             std::vector<Removed> *removed) = 0;
   // Takes all items out that are stored under another schema version; returns how many.
   virtual uint64_t erase_other_schemas() = 0;
   // Takes everything out.
@@ -117,6 +126,12 @@ class Snapshot {
   virtual Lookup read(const Key &key, Want want, uint64_t held_version) = 0;
 };
 
+// The store is outdated(): another has taken its place, as when its file was damaged, moved or removed.
+class ReplacedError : public Error {
+ public:
+  explicit ReplacedError(const std::string &message) : Error(Status::kCorrupt, message) {}
+};
+
 class Store {
  public:
   static constexpr double kExactly = std::numeric_limits<double>::infinity();
@@ -126,7 +141,7 @@ class Store {
   // A timestamp of at least `recent_enough` may be given older than it is.
   virtual Lookup read(const Key &key, Want want, uint64_t held_version, double recent_enough) = 0;
   virtual std::unique_ptr<Snapshot> snapshot() = 0;
-  // Waits for its turn; throws Error(kBusy) when that takes too long.
+  // Waits for its turn; throws Error(kBusy) when that takes too long, or ReplacedError.
   virtual std::unique_ptr<Transaction> begin() = 0;
   virtual Totals totals() = 0;
 

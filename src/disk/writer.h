@@ -84,7 +84,8 @@ struct Writer {
                "WHERE last_access > o.recorded"),
         expired(c, "SELECT item.id, item.version, item.schema_id, item.size, " DBC_LAST_ACCESS
                    " AS last_access, o.recorded, o.key FROM eviction_order o JOIN item ON item.id = o.id "
-                   "LEFT JOIN usage ON usage.id = item.id WHERE o.recorded <= ?1 AND ?2 - last_access > ?3"),
+                   "LEFT JOIN usage ON usage.id = item.id WHERE o.recorded <= ?1 AND ?2 - last_access > ?3 "
+                   "AND (o.recorded, o.key) > (?4, ?5) ORDER BY o.recorded, o.key LIMIT ?6"),
         erase_other_order(c, "DELETE FROM eviction_order WHERE id IN (SELECT id FROM item WHERE schema_id <> ?1)"),
         erase_other_usage(c, "DELETE FROM usage WHERE id IN (SELECT id FROM item WHERE schema_id <> ?1)"),
         erase_other_items(c, "DELETE FROM item WHERE schema_id <> ?1"),

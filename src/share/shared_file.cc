@@ -102,7 +102,7 @@ SharedFile::SharedFile(const std::string &path, unsigned mode) : path_(path) {
     size = check_size();
     reserve(size);
     if (!map_) map_file();
-    if (map_->is_ours() && !map_->sound()) claim();
+    if (map_->is_ours() && map_->layout_version.load() != kLayoutVersion) claim();
     if (!map_->sound()) lay_out(size == 0);
     if (int error = share_byte(descriptor_, LockByte::kInUse)) fail("lock", error);
     unlock_byte(descriptor_, LockByte::kLayout);
@@ -118,10 +118,15 @@ SharedFile::~SharedFile() { release(); }
 
 void SharedFile::release() {
   if (map_) munmap(map_, sizeof(Layout));
+  let_go();
+}
+
+void SharedFile::let_go() {
   if (descriptor_ < 0) return;
   NoFork no_fork;
   forget_descriptor(descriptor_);
   close(descriptor_);
+  descriptor_ = -1;
 }
 
 void SharedFile::open_file(unsigned mode) {

@@ -39,6 +39,9 @@ class SharedFile {
   SharedFile(const SharedFile &) = delete;
   SharedFile &operator=(const SharedFile &) = delete;
 
+  // Closes the descriptor, and lets go of the locks on it. The map stays.
+  void let_go();
+
   int descriptor() const { return descriptor_; }
   const std::string &path() const { return path_; }
   std::atomic<uint64_t> *words() const;

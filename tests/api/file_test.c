@@ -222,6 +222,22 @@ TEST(a_header_that_forbids_to_write_is_damage) {
   CHECK_TEXT(shell("ls | grep -c 'corrupt-[0-9TZ]*$'"), "1");
 }
 
+// That get is none of the fresh file's.
+TEST(a_discard_that_meets_damage_counts_for_the_old_file_only) {
+  make_file();
+  dbc_cache *cache = open_default(PATH);
+  dbc_value *value = NULL;
+  CHECK(dbc_get(cache, KEY("key1"), NULL, &value) == DBC_OK);
+  shell("dd if=/dev/zero of=" PATH " bs=4096 seek=4 count=40 conv=notrunc 2>&1");
+  CHECK(dbc_discard(cache, KEY("key1"), dbc_value_version(value), 0) == DBC_OK);
+  dbc_value_release(value);
+  CHECK(files_like("*corrupt-*Z") == 1 && stat_of(cache, DBC_STAT_TOTAL_GETS) == 0 && count_of(cache) == 0);
+  put(cache, "k", "v");
+  CHECK(dbc_clear_memory(cache) == DBC_OK && gets(cache, "k", "v"));
+  CHECK(stat_of(cache, DBC_STAT_DISK_HITS) == 1 && stat_of(cache, DBC_STAT_MISSES) == 0);
+  dbc_free(cache);
+}
+
 TEST(damage_found_in_use_is_an_error_if_wanted) {
   make_damaged_file();
   dbc_cache *cache = open_with(PATH, "1.0.0", OPTIONS({DBC_ON_CORRUPT, DBC_ON_CORRUPT_FAIL}));

@@ -1,5 +1,7 @@
 // Logging: the forms that users grep for, levels, who is called when, and the life of the callback's context.
 #include <pthread.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -253,6 +255,50 @@ TEST(a_callback_may_use_the_cache) {
   dbc_free(cache);
   CHECK(log->finalized == 1);
   free(log);
+}
+
+// The library asks this program's statfs() when it opens a file.
+static void (*on_opening)(void);
+int statfs(const char *path, struct statfs *status) {
+  if (on_opening) on_opening();
+  return (int)syscall(SYS_statfs, path, status);
+}
+
+static dbc_cache *closed_meanwhile;
+static pthread_t closing_thread;
+static void *close_it(void *cache) { return dbc_close(cache) == DBC_OK ? cache : NULL; }
+static void begin_to_close(void) {
+  on_opening = NULL;
+  CHECK(pthread_create(&closing_thread, NULL, close_it, closed_meanwhile) == 0);
+  usleep(100000);
+}
+static void go_over_to_another_file(void *context, int level, const char *message, size_t size) {
+  (void)level, (void)message, (void)size;
+  if ((*(int *)context)++ != 0) return;
+  CHECK(remove(PATH) == 0);
+  dbc_free(open_default(PATH));
+  on_opening = begin_to_close;
+  dbc_value *value = NULL;
+  dbc_status status = dbc_get(closed_meanwhile, KEY("k"), NULL, &value);
+  CHECK(on_opening == NULL);
+  if (status != DBC_NOT_FOUND && status != DBC_CLOSED) CHECK_TEXT(dbc_last_error(), "(no error)");
+}
+
+// The file is replaced, a callback in the middle of a call meets that, and just then another thread closes: it waits for
+// the call, which must not wait for it.
+TEST(a_close_while_a_callback_opens_the_fresh_file) {
+  int lines = 0;
+  dbc_options *options = OPTIONS({DBC_LOG_LEVEL, DBC_LOG_OFF});
+  CHECK(dbc_options_set_log(options, go_over_to_another_file, &lines, NULL) == DBC_OK);
+  dbc_cache *cache = closed_meanwhile = open_with(PATH, "1", options);
+  CHECK(lines == 0 && dbc_set_log_level(cache, DBC_LOG_TRACE) == DBC_OK);
+  dbc_value *value = NULL;
+  dbc_status status = dbc_get(cache, KEY("k"), NULL, &value);
+  CHECK(lines > 0 && (status == DBC_NOT_FOUND || status == DBC_CLOSED));
+  void *closed = NULL;
+  CHECK(pthread_join(closing_thread, &closed) == 0 && closed == cache);
+  CHECK(dbc_get(cache, KEY("k"), NULL, &value) == DBC_CLOSED);
+  dbc_free(cache);
 }
 
 TEST(a_key_cannot_forge_a_line) {

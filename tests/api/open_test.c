@@ -1,5 +1,7 @@
 // Opening: arguments, paths, what is done with files that are not ours, and what survives between handles.
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/resource.h>
 
 #include "support.h"
@@ -276,6 +278,41 @@ TEST(who_goes_over_to_another_file_lets_go_of_the_old_one) {
     CHECK(atoi(shell("ls -l /proc/%d/fd | grep -c 'cache.db.*deleted' || true", (int)getpid())) == 0);
     dbc_free(other);
   }
+  dbc_free(cache);
+}
+
+static atomic_int leave;
+static void *get_all_the_time(void *cache) {
+  while (!leave) {
+    dbc_value *value = NULL;
+    dbc_status status = dbc_get(cache, KEY("k"), NULL, &value);
+    // DBC_IO: a connection that was opened when there was no file.
+    if (status != DBC_NOT_FOUND && status != DBC_OK && status != DBC_IO) CHECK_TEXT(dbc_last_error(), "(no error)");
+    dbc_value_release(value);
+  }
+  return NULL;
+}
+
+// Nor does anything else stay open, also if other threads were inside of calls just then, until the handle is freed.
+TEST(who_goes_over_to_other_files_again_and_again_has_one_open) {
+  dbc_cache *cache = open_default(PATH);
+  pthread_t threads[3];
+  for (int i = 0; i < 3; ++i) CHECK(pthread_create(&threads[i], NULL, get_all_the_time, cache) == 0);
+  const char *count = "ls -l /proc/%d/fd | grep -c 'cache.db' || true";
+  for (int round = 0; round < 25; ++round) {
+    put(cache, "k", "v");
+    CHECK(remove(PATH) == 0);
+    dbc_cache *other = open_default(PATH);
+    put(other, "k", "new");
+    CHECK(gets(cache, "k", "new"));
+    dbc_free(other);
+  }
+  leave = 1;
+  for (int i = 0; i < 3; ++i) CHECK(pthread_join(threads[i], NULL) == 0);
+  int open_files = atoi(shell(count, (int)getpid()));
+  CHECK(open_files > 0 && open_files < 20);
+  CHECK(dbc_close(cache) == DBC_OK);
+  CHECK(atoi(shell(count, (int)getpid())) == 0);
   dbc_free(cache);
 }
 

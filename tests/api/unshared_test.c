@@ -1,7 +1,9 @@
 // Where nothing can be shared through memory (network file systems, no access to the shared file): slower, and as
 // right.
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 
@@ -332,3 +334,40 @@ TEST(after_fork_both_go_on_unshared) {
 }
 
 #endif
+
+static atomic_int stop_getting;
+static void *get_on(void *cache) {
+  while (!stop_getting) CHECK(gets(cache, "small", "v"));
+  return NULL;
+}
+
+// SQLite's cache of pages holds 16 MiB. What no longer fits must not be written before the commit: from then on nobody,
+// this process included, could look whether others have committed.
+TEST(an_unshared_transaction_may_be_larger_than_the_page_cache) {
+  dbc_options *options = OPTIONS({DBC_DURABILITY, DBC_DURABILITY_OFF}, {DBC_MAX_ITEM_SIZE_BYTES, MIB});
+  dbc_cache *cache = open_unshared_with(PATH, with_double(options, DBC_DISK_TTL_SECONDS, 1000));
+  put(cache, "small", "v");
+  pthread_t thread;
+  CHECK(pthread_create(&thread, NULL, get_on, cache) == 0);
+  enum { kLarge = 40 * MIB, kItems = 30000, kSize = 1000 };
+  char *large = calloc(1, kLarge);
+  CHECK(large && dbc_put(cache, KEY("large"), large, kLarge, 0, NULL, NULL) == DBC_OK);
+  char *keys = malloc(kItems * 5 + 1);
+  size_t *key_sizes = malloc(kItems * sizeof *key_sizes), *sizes = malloc(kItems * sizeof *sizes);
+  CHECK(keys && key_sizes && sizes);
+  for (int i = 0; i < kItems; ++i) {
+    snprintf(keys + 5 * i, 6, "%05d", i);
+    key_sizes[i] = 5, sizes[i] = kSize;
+  }
+  CHECK(dbc_put_many(cache, kItems, keys, key_sizes, large, sizes, 0, AT(100), NULL) == DBC_OK);
+  uint64_t removed = 0;
+  CHECK(dbc_purge_expired(cache, NULL, &removed) == DBC_OK && removed == kItems);
+  stop_getting = 1;
+  CHECK(pthread_join(thread, NULL) == 0);
+  CHECK(count_of(cache) == 2);
+  dbc_free(cache);
+  free(large);
+  free(keys);
+  free(key_sizes);
+  free(sizes);
+}

@@ -214,7 +214,10 @@ class World {
         if (below(20)) return;
         auto transaction = store.begin();
         std::vector<Removed> removed;
-        transaction->erase_expired(step_ / 8, 20 + below(200), &removed);
+        Progress progress;
+        double ttl = 20 + below(200);
+        while (!transaction->erase_expired(step_ / 8, ttl, 2, &progress, &removed)) {
+        }
         return transaction->commit([] {});
       }
       case 9: {

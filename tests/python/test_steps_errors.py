@@ -39,6 +39,8 @@ def test_step_41_counts_of_a_wrong_type(path: Path, option: str, value: Any) -> 
         (-(10**30), "must not be negative, got -1000000000000000000000000000000"),
         (2**63, "must be at most 9223372036854775807, got 9223372036854775808"),
         (2**64, "must be at most 9223372036854775807, got 18446744073709551616"),
+        pytest.param(10**5000, "must be at most 9223372036854775807, got a number of 16610 bits", id="long"),
+        pytest.param(-(10**5000), "must not be negative, got a number of 16610 bits", id="long, negative"),
     ],
 )
 def test_step_41_counts_out_of_range(path: Path, option: str, value: int, message: str) -> None:
@@ -69,7 +71,7 @@ def test_step_41_seconds_of_a_wrong_type(path: Path, option: str, value: Any) ->
 
 
 @pytest.mark.parametrize("option", SECONDS)
-@pytest.mark.parametrize("value", [-1, -0.5, math.nan, -math.inf, 10**400])
+@pytest.mark.parametrize("value", [-1, -0.5, math.nan, -math.inf, 10**400, pytest.param(10**5000, id="long")])
 def test_step_41_seconds_out_of_range(path: Path, option: str, value: float) -> None:
     with pytest.raises(ValueError, match=option):
         DiskBackedCache(path, User, **{option: value})
@@ -251,6 +253,23 @@ def test_step_41_str_subclasses_are_plain_keys(cache: DiskBackedCache[User]) -> 
     assert cache.get_many([Odd("k")]) == {"k": ADA}
     cache.put_many({Odd("l"): ADA})
     assert cache.get("l") is ADA
+
+    class Odder(str):
+        def encode(self, *_: object) -> bytes:
+            return b"another"
+
+        def __len__(self) -> int:
+            return 0
+
+        def __contains__(self, other: object) -> bool:
+            return True
+
+    cache.put(Odder("m"), ADA)
+    assert cache.exists(Odder("m")) and cache.exists("m")
+    assert cache.tier(Odder("m")) == "memory"
+    assert cache.delete_many([Odder("l")]) == 1
+    assert cache.delete(Odder("m"))
+    assert cache.get("m") is None
 
 
 def test_step_41_keys_are_equal_when_their_text_is(cache: DiskBackedCache[User]) -> None:

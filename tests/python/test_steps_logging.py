@@ -370,6 +370,20 @@ def test_a_cache_that_is_dropped_tells_of_its_end(path: str, caplog: pytest.LogC
     assert caplog.messages == closed
 
 
+def test_a_cache_that_is_dropped_in_the_middle_of_a_change_tells_later(path: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A handler may wait for the lock of that change."""
+    caplog.set_level(logging.INFO, logger=LOGGER)
+    with DiskBackedCache(":memory:", User) as cache:
+        dropped = DiskBackedCache(path, User)
+        caplog.clear()
+        with cache._objects._lock:  # type: ignore[union-attr]
+            del dropped
+            gc.collect()
+            assert caplog.messages == []
+        assert cache.get("k") is None
+        assert any(str(path) in message for message in caplog.messages), caplog.messages
+
+
 def test_the_end_of_the_interpreter_is_told_too(path: str, run_python: Callable[..., str]) -> None:
     code = """if True:
         import logging, sys

@@ -134,7 +134,8 @@ def test_stats_are_an_object_and_a_mapping(cache: DiskBackedCache[User]) -> None
         stats["keys"]
     with pytest.raises(AttributeError):
         stats.misses = 2  # type: ignore[misc]
-    assert stats == cache.get_stats()
+    assert stats == cache.get_stats() == dict(stats)
+    assert len({stats, cache.get_stats()}) == 1
     assert pickle.loads(pickle.dumps(stats)) == stats
     assert copy.deepcopy(stats) == stats
     assert "misses=1" in repr(stats)

@@ -44,8 +44,8 @@ class FaultyTransaction final : public Transaction {
     return real_->erase_if_expired(key, now, ttl);
   }
   std::optional<Removed> evict_oldest() override { return real_->evict_oldest(); }
-  void erase_expired(double now, double ttl, std::vector<Removed> *removed) override {
-    real_->erase_expired(now, ttl, removed);
+  bool erase_expired(double now, double ttl, size_t most, Progress *progress, std::vector<Removed> *removed) override {
+    return real_->erase_expired(now, ttl, most, progress, removed);
   }
   uint64_t erase_other_schemas() override { return real_->erase_other_schemas(); }
   void clear() override { real_->clear(); }
@@ -433,7 +433,7 @@ TEST_F(CacheTest, ADiscardThatTheDiskRefusesIsAMiss) {
     SCOPED_TRACE(at_begin ? "begin" : "commit");
     faults_.begin = at_begin;
     faults_.commit = !at_begin;
-    EXPECT_THROW(cache_->discard(Key("a"), version, true), Error);
+    EXPECT_THROW(cache_->discard(Key("a"), version, Tier::kMemory), Error);
     EXPECT_EQ(resident(), "a");
     faults_ = {};
     EXPECT_EQ(get("a"), "old");
@@ -766,10 +766,10 @@ TEST_F(CacheTest, ADiscardTakesTheHitBack) {
   open({});
   uint64_t version = put("a", "1");
   get("a");
-  cache_->discard(Key("a"), version + 1, true);  // replaced meanwhile: it stays
+  cache_->discard(Key("a"), version + 1, Tier::kMemory);  // replaced meanwhile: it stays
   EXPECT_EQ(tier("a"), Tier::kMemory);
   get("a");
-  cache_->discard(Key("a"), version, true);
+  cache_->discard(Key("a"), version, Tier::kMemory);
   EXPECT_EQ(tier("a"), Tier::kNone);
   StatisticsSnapshot s = cache_->statistics();
   EXPECT_EQ(s.memory_hits, 0u);

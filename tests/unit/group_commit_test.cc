@@ -138,6 +138,19 @@ TEST_F(GroupCommitTest, AnotherWriterIsWaitedForOnce) {
   EXPECT_EQ(later.committed, 1);
 }
 
+// Also when it turns up only while they are tried one by one.
+TEST_F(GroupCommitTest, AnotherWriterIsWaitedForOnceByThoseWhoFailedTogether) {
+  during_ = [&](const Group &group) {
+    if (group.size() > 1) throw Error(Status::kFull, "no room for all");
+    throw Error(Status::kBusy, "another writer");
+  };
+  std::vector<Request> requests = numbered(4);
+  std::vector<std::string> errors;
+  run_behind_the_first(requests, &errors);
+  EXPECT_EQ(errors, (std::vector<std::string>{"", "another writer", "another writer", "another writer"}));
+  EXPECT_EQ(groups_.size(), 3u);
+}
+
 // A leader whose company does not come again waits for a moment only, and the one after it not at all.
 TEST_F(GroupCommitTest, WhoIsLeftAloneGoesOn) {
   std::vector<Request> requests = numbered(3);

@@ -149,5 +149,54 @@ INSTANTIATE_TEST_SUITE_P(Kinds, DamageInUse,
                                            Damage::kNoHeader, Damage::kEmpty),
                          name_of);
 
+// The counter of versions in the shared file: what it says is borne out by the file, or not believed.
+TEST(SharedDamage, AnyBitOfTheCounterOfVersions) {
+  constexpr off_t kVersions = 2816;
+  testing::TemporaryDirectory directory;
+  for (int bit = 0; bit < 64; ++bit) {
+    SCOPED_TRACE(bit);
+    std::string path = directory.path() + "/bit" + std::to_string(bit) + ".db";
+    dbc_options *behind = dbc_options_new();
+    dbc_options_set_u64(behind, DBC_WRITE_MODE, DBC_WRITE_BEHIND);
+    dbc_options_set_double(behind, DBC_WRITE_BEHIND_DELAY_SECONDS, 3600);
+    dbc_cache *writer = nullptr, *reader = nullptr;
+    ASSERT_EQ(dbc_open(path.c_str(), "1", behind, &writer), DBC_OK);
+    ASSERT_EQ(dbc_open(path.c_str(), "1", nullptr, &reader), DBC_OK);
+    dbc_options_free(behind);
+    auto put = [](dbc_cache *cache, char key) {
+      uint64_t version = 0;
+      EXPECT_EQ(dbc_put(cache, &key, 1, &key, 1, 0, nullptr, &version), DBC_OK) << dbc_last_error();
+      return version;
+    };
+    auto get = [](dbc_cache *cache, char key) {
+      dbc_value *value = nullptr;
+      EXPECT_EQ(dbc_get(cache, &key, 1, nullptr, &value), DBC_OK) << key;
+      dbc_value_release(value);
+    };
+    uint64_t first = put(writer, 'a');
+    ASSERT_EQ(dbc_flush(writer), DBC_OK);
+    int file = open((path + "-dbc").c_str(), O_RDWR);
+    uint64_t word = 0;
+    ASSERT_EQ(pread(file, &word, sizeof word, kVersions), ssize_t{sizeof word});
+    word ^= uint64_t{1} << bit;
+    ASSERT_EQ(pwrite(file, &word, sizeof word, kVersions), ssize_t{sizeof word});
+    close(file);
+    EXPECT_GT(put(writer, 'a'), first);
+    put(writer, 'b');
+    ASSERT_EQ(dbc_flush(writer), DBC_OK);
+    get(reader, 'b');
+    uint64_t before = put(reader, 'c');
+    EXPECT_LT(before, uint64_t{1} << 62);
+    get(writer, 'c');
+    EXPECT_GT(put(reader, 'c'), before);
+    get(reader, 'a');
+    uint64_t problems = 1;
+    EXPECT_EQ(dbc_check(reader, 0, nullptr, 0, &problems), DBC_OK);
+    EXPECT_EQ(problems, 0u);
+    dbc_free(writer);
+    dbc_free(reader);
+  }
+}
+
 }  // namespace
 }  // namespace dbc

@@ -187,16 +187,18 @@ TEST_F(SharedFileTest, AnotherLayoutIsRefusedWhileInUseAndLaidOutAnewLater) {
 TEST_F(SharedFileTest, LayingOutAnewIsSafeDuringAWrite) {
   SharedFile writer(path_, 0600);
   Generations generations(writer.words());
-  uint64_t remembered = generations.word(7);
-  generations.begin(7);
-  write_at(0, 0);
-  SharedFile opener(path_, 0600);
-  Generations seen(opener.words());
-  EXPECT_FALSE(Generations::stable(seen.word(7)));
-  generations.end(7);
-  EXPECT_TRUE(Generations::stable(seen.word(7)));
-  EXPECT_NE(seen.word(7), remembered);
-  EXPECT_EQ(seen.word(7), generations.word(7));
+  for (off_t offset : {0, 16}) {  // magic, number of words
+    uint64_t remembered = generations.word(7);
+    generations.begin(7);
+    write_at(offset, 0);
+    SharedFile opener(path_, 0600);
+    Generations seen(opener.words());
+    EXPECT_FALSE(Generations::stable(seen.word(7)));
+    generations.end(7);
+    EXPECT_TRUE(Generations::stable(seen.word(7)));
+    EXPECT_NE(seen.word(7), remembered);
+    EXPECT_EQ(seen.word(7), generations.word(7));
+  }
 }
 
 TEST_F(SharedFileTest, AShortFileIsExtendedWithOtherWords) {

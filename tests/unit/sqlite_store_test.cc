@@ -376,13 +376,90 @@ TEST_P(SqliteStoreTest, ExpiryLooksAtPendingTouches) {
   EXPECT_FALSE(transaction->erase_if_expired(Key("a"), 100, 100));  // on the border it is still good
   EXPECT_TRUE(transaction->erase_if_expired(Key("a"), 100, 99));
   std::vector<Removed> removed;
-  transaction->erase_expired(100, 60, &removed);
+  Progress progress;
+  EXPECT_TRUE(transaction->erase_expired(100, 60, 1000, &progress, &removed));
   transaction->commit([] {});
   std::vector<std::string> keys;
   for (const Removed &item : removed) keys.push_back(item.key);
   std::sort(keys.begin(), keys.end());
   EXPECT_EQ(keys, (std::vector<std::string>{"c", "d", "e"}));
   EXPECT_EQ(store->totals().items, 1u);
+  close(*store);
+}
+
+TEST_P(SqliteStoreTest, ExpiredItemsGoInParts) {
+  auto store = open();
+  for (int i = 0; i < 20; ++i) put(*store, "key" + std::to_string(i), i % 5);
+  for (int i = 0; i < 20; i += 3) touch(*store, "key" + std::to_string(i), 50);
+  std::vector<Removed> removed;
+  Progress progress;
+  std::vector<size_t> parts;
+  for (bool all = false; !all; parts.push_back(removed.size())) {
+    auto transaction = store->begin();
+    all = transaction->erase_expired(100, 60, 4, &progress, &removed);
+    transaction->commit([] {});
+  }
+  EXPECT_EQ(parts, (std::vector<size_t>{4, 8, 12, 13}));
+  for (int i = 0; i < 20; ++i) {
+    Lookup::State expected = i % 3 == 0 ? Lookup::State::kPresent : Lookup::State::kAbsent;
+    EXPECT_EQ(read(*store, "key" + std::to_string(i)).state, expected) << i;
+  }
+  close(*store);
+}
+
+// An item that will be its own victim is seen to be it before anything is written about the others.
+TEST_P(SqliteStoreTest, ANewItemOlderThanAllTakesNoPlace) {
+  auto store = open();
+  for (const char *key : {"a", "b", "c"}) put(*store, key, 10);
+  for (const char *key : {"a", "b", "c"}) touch(*store, key, 20);
+  auto transaction = store->begin();
+  std::optional<Removed> victim;
+  transaction->put(Key("d"), "value", false, 5, 0, &victim);
+  EXPECT_FALSE(victim);
+  std::optional<Removed> oldest = transaction->evict_oldest();
+  ASSERT_TRUE(oldest);
+  EXPECT_EQ(oldest->key, "d");
+  transaction->commit([] {});
+  EXPECT_EQ(evict(*store, 3), "abc");
+  close(*store);
+}
+
+// Other threads go on to use items while one looks for the oldest, here all of them before each of its statements.
+TEST_P(SqliteStoreTest, LookingForTheOldestEndsHoweverHotAllItemsAre) {
+  static std::vector<ItemRef> hot;
+  static double clock;
+  static int statements;
+  auto traced = [](sqlite3 *handle, char **, const sqlite3_api_routines *) {
+    sqlite3_trace_v2(
+        handle, SQLITE_TRACE_STMT,
+        [](unsigned, void *, void *, void *) {
+          if (++statements > 5000) return 0;  // for the sake of whoever never comes to an end
+          ++clock;
+          for (const ItemRef &item : hot) item->timestamp.store(clock);
+          return 0;
+        },
+        nullptr);
+    return SQLITE_OK;
+  };
+  int (*extension)(sqlite3 *, char **, const sqlite3_api_routines *) = traced;
+  sqlite3_auto_extension(reinterpret_cast<void (*)()>(extension));
+  auto store = open();
+  sqlite3_cancel_auto_extension(reinterpret_cast<void (*)()>(extension));
+  for (double timestamp : {10.0, 1e9}) {  // of the new item: before all that is done meanwhile, and after it
+    SCOPED_TRACE(timestamp);
+    for (int i = 0; i < 20; ++i) put(*store, "key" + std::to_string(i), 1);
+    clock = 100;
+    for (int i = 0; i < 20; ++i) hot.push_back(touch(*store, "key" + std::to_string(i), clock));
+    auto transaction = store->begin();
+    statements = 0;
+    std::optional<Removed> victim;
+    transaction->put(Key("new"), "value", false, timestamp, 0, &victim);
+    EXPECT_EQ(victim.has_value(), timestamp > 100);
+    EXPECT_TRUE(transaction->evict_oldest());
+    EXPECT_LT(statements, 200);
+    hot.clear();
+    transaction->commit([] {});
+  }
   close(*store);
 }
 

@@ -83,8 +83,8 @@ class DiskBackedCache(Generic[ModelT]):
     may use one file. After fork() parent and child may both go on. The GIL is released while the library works, but not for
     hits in memory, which are over sooner.
 
-    Every method raises TypeError or ValueError for bad arguments, CacheClosedError after close(), and else subclasses
-    of CacheError; after an error nothing has changed, in neither tier.
+    Every method raises TypeError or ValueError for bad arguments, CacheClosedError after close(), MemoryError, and else
+    subclasses of CacheError; after an error nothing has changed, in neither tier.
     """
 
     # The hot methods look up slots and no dictionary.
@@ -501,7 +501,7 @@ class DiskBackedCache(Generic[ModelT]):
             deliver(logger)
 
     def flush(self) -> None:
-        """Writes pending access times to the file, so that other programs see them."""
+        """Writes what is pending to the file, so that other programs see it: access times, and puts that wait."""
         try:
             check(lib.dbc_flush(self._handle))
         finally:
@@ -510,7 +510,8 @@ class DiskBackedCache(Generic[ModelT]):
     def purge_expired(self, timestamp: float | None = None) -> int:
         """Removes all items that are past disk_ttl_seconds at that time. Returns how many there were.
 
-        Items past memory_ttl_seconds leave memory.
+        Items past memory_ttl_seconds leave memory. Where there are many, others write in between, and after an error some
+        may be gone already.
         """
         try:
             removed = check_number(lib.dbcpy_purge_expired(self._handle, check_timestamp(timestamp)))
@@ -628,7 +629,10 @@ def _close_dropped(owner: Any) -> None:
     try:
         lib.dbc_close(owner[0])
     finally:
-        deliver(logger)
+        # The garbage collector may have come in the middle of another cache's table, whose lock a log handler of another
+        # thread may wait for. Then the lines come with the next call.
+        if not any(cache._objects is not None and cache._objects.is_locked_here() for cache in list(_caches)):
+            deliver(logger)
 
 
 _caches: Final[weakref.WeakSet[DiskBackedCache[Any]]] = weakref.WeakSet()

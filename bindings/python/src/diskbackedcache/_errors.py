@@ -50,7 +50,8 @@ class CacheCorruptError(CacheError):
 
 
 class CacheVersionError(CacheError):
-    """The file was written by a newer release in a format that this one does not know. It was left untouched."""
+    """The file was written by a newer release in a format that this one does not know, or a process with another release
+    has it open. It was left untouched."""
 
 
 class CacheForeignError(CacheError):

@@ -16,6 +16,7 @@ def encode_key(key: str) -> bytes:
     """The key's UTF-8. Raises TypeError or ValueError."""
     if not isinstance(key, str):
         raise TypeError(f"Key must be a string, got {type(key).__name__}")
+    key = exact_str(key)
     if not key:
         raise ValueError("Key cannot be empty")
     if len(key) > MAX_KEY_LENGTH:

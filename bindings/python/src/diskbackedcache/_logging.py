@@ -16,6 +16,7 @@ import logging
 import weakref
 from typing import Any, Final
 
+from ._errors import check
 from ._native import lib
 
 TRACE: Final[int] = lib.DBC_LOG_TRACE
@@ -78,8 +79,8 @@ def say(level: int, message: str) -> None:
 
 def set_log(options: Any) -> None:
     """Has the messages of the cache kept, from the present level on."""
-    lib.dbcpy_set_log(options)
-    lib.dbc_options_set_u64(options, lib.DBC_LOG_LEVEL, current_level())
+    check(lib.dbcpy_set_log(options))
+    check(lib.dbc_options_set_u64(options, lib.DBC_LOG_LEVEL, current_level()))
 
 
 _follows_changes: Final = isinstance(getattr(logger, "_cache", None), dict)

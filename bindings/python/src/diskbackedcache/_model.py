@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from operator import attrgetter
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, PydanticUndefinedAnnotation, ValidationError
 
 
 class CacheableModel(BaseModel):
@@ -76,8 +76,17 @@ class Codec(Generic[ModelT]):
         if not model.model_config.get("frozen"):
             raise ValueError(f"Model {model.__name__} must be frozen")
         self.schema_version: Final = schema_version(model)
-        model.model_rebuild()  # no-op unless references to classes defined later are still open
-        self._encode = model.__pydantic_serializer__.to_json
+        try:
+            # No-op unless references to classes defined later are still open. What this module calls by their names it
+            # must not find, so it gets no names from here.
+            model.model_rebuild(_types_namespace={})
+        except PydanticUndefinedAnnotation as e:
+            raise TypeError(
+                f"Model {model.__name__} refers to {e.name!r}, which cannot be found from here;"
+                f" call {model.__name__}.model_rebuild() where it can"
+            ) from None
+        to_json = model.__pydantic_serializer__.to_json
+        self._encode = self._encode_with_extra if model.model_config.get("extra") == "allow" else to_json
         self.validate_json = model.__pydantic_validator__.validate_json  # the first half of decode()
 
     def check(self, value: ModelT) -> None:
@@ -125,10 +134,18 @@ class Codec(Generic[ModelT]):
                     self._refuse_secrets(one, value)
         return block, list(map(len, data))
 
+    def _encode_with_extra(self, value: ModelT, **options: Any) -> bytes:
+        """A declared field that came by its alias leaves its name to an extra one; JSON has room for one of them."""
+        for name in value.model_extra or ():
+            if name in self.model.model_fields:
+                raise ValueError(f"Value has both a field and an extra field of the name {name!r}")
+        return self.model.__pydantic_serializer__.to_json(value, **options)
+
     def _refuse_secrets(self, data: bytes, value: ModelT) -> None:
         """Pydantic writes asterisks for a SecretStr, which would come back as a valid object with another secret."""
+        fields = self.model.__pydantic_serializer__.to_python  # with secrets as they are; a model may compare in its own way
         try:
-            same = self.decode(data) == value
+            same = fields(self.decode(data), round_trip=True) == fields(value, round_trip=True)
         except UndecodableError:
             same = False
         if not same:

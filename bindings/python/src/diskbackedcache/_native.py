@@ -1,4 +1,4 @@
-"""The compiled library, checked to be the one this package was written for."""
+"""The compiled library, which is a part of this package, and what is called most."""
 
 from __future__ import annotations
 

@@ -161,6 +161,9 @@ class ObjectTable(Generic[ModelT]):
                 reports += 1
                 start += len(versions)
                 self._hear_of(versions, gone)
+            # Once, however long the report was: what the call that fetched it stores is to be told from what it dropped.
+            if len(self._recent) > self._room:
+                self._begin_generation()
         except BaseException:  # of a signal handler, say
             self.clear()
             raise
@@ -183,12 +186,13 @@ class ObjectTable(Generic[ModelT]):
                         gone.append(entry)
                     else:  # of a call that has overtaken
                         held.setdefault(key, entry)
-        if len(recent) > self._room:
-            self._forgotten = max(self._forgotten, max(self._older.values(), default=0))
-            self._older = recent
-            self._recent = {}
-            if len(keys) != len(held):
-                self._keys = {entry[1]: key for key, entry in list(held.items())}
+
+    def _begin_generation(self) -> None:
+        self._forgotten = max(self._forgotten, max(self._older.values(), default=0))
+        self._older = self._recent
+        self._recent = {}
+        if len(self._keys) != len(self.held):
+            self._keys = {entry[1]: key for key, entry in list(self.held.items())}
 
     def _let_all_go(self, gone: list[object]) -> None:
         self._forgotten = self.reports
@@ -202,6 +206,10 @@ class ObjectTable(Generic[ModelT]):
         with self._lock:
             self.reports += 1
             self._let_all_go(gone)
+
+    def is_locked_here(self) -> bool:
+        """Is this thread in the middle of a change?"""
+        return self._lock._is_owned()  # type: ignore[attr-defined, no-any-return]
 
     def after_fork(self) -> None:
         """In the child. The library's memory tier is empty there, and whoever holds the lock may not be there."""

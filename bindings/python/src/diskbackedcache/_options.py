@@ -50,6 +50,11 @@ _WORDS: Final[dict[str, tuple[int, dict[str | None, int]]]] = {
 }
 
 
+def _shown(number: int) -> str:
+    """The number for a message; Python refuses to write very long ones."""
+    return str(number) if number.bit_length() <= 256 else f"a number of {number.bit_length()} bits"
+
+
 def _integer(name: str, value: object) -> int:
     try:
         if isinstance(value, bool):
@@ -58,9 +63,9 @@ def _integer(name: str, value: object) -> int:
     except TypeError:
         raise TypeError(f"{name} must be an int, got {type(value).__name__}") from None
     if number < 0:
-        raise ValueError(f"{name} must not be negative, got {number}")
+        raise ValueError(f"{name} must not be negative, got {_shown(number)}")
     if number > MAX_INTEGER:
-        raise ValueError(f"{name} must be at most {MAX_INTEGER}, got {number}")
+        raise ValueError(f"{name} must be at most {MAX_INTEGER}, got {_shown(number)}")
     return number
 
 
@@ -70,7 +75,7 @@ def _seconds(name: str, value: object) -> float:
     try:
         return float(value)
     except OverflowError:
-        raise ValueError(f"{name} is out of range, got {value}; use float('inf') for never") from None
+        raise ValueError(f"{name} is out of range, got {_shown(int(value))}; use float('inf') for never") from None
 
 
 def _word(name: str, value: object, words: dict[str | None, int]) -> int:

@@ -10,7 +10,7 @@ from ._errors import check
 from ._native import ffi, lib
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # equal to whatever mapping says the same
 class CacheStats(Mapping[str, int]):
     """The counters of one handle, and what the tiers hold, all of one moment.
 
@@ -67,6 +67,9 @@ class CacheStats(Mapping[str, int]):
 
     def __len__(self) -> int:
         return len(self.__slots__)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.values()))
 
     def __reduce__(self) -> tuple[type[CacheStats], tuple[int, ...]]:
         return CacheStats, tuple(self.values())

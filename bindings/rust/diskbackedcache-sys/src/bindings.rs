@@ -326,11 +326,11 @@ unsafe extern "C" {
     ) -> dbc_status;
     #[doc = " Removes every item from both tiers. Counters of operations stay. Errors as dbc_put."]
     pub fn dbc_clear(cache: *mut dbc_cache) -> dbc_status;
-    #[doc = " Empties the memory tier; the disk keeps everything. Errors: DBC_CLOSED, DBC_NO_MEMORY."]
+    #[doc = " Empties the memory tier; the disk keeps everything. Errors: DBC_CLOSED, DBC_NO_MEMORY; where the file has to be opened\n again (after a fork(), or when it was damaged or replaced) those of dbc_open too."]
     pub fn dbc_clear_memory(cache: *mut dbc_cache) -> dbc_status;
     #[doc = " Writes pending access times to the file, so that other programs see them; also what could not be written in the background\n before. Errors as dbc_put; what was not written is pending still."]
     pub fn dbc_flush(cache: *mut dbc_cache) -> dbc_status;
-    #[doc = " Removes all items that are past the disk TTL at that time; `*removed` (may be NULL) becomes their number; they count as\n disk_expired. Items past the memory TTL leave memory. Errors as dbc_put."]
+    #[doc = " Removes all items that are past the disk TTL at that time; `*removed` (may be NULL) becomes their number; they count as\n disk_expired. Items past the memory TTL leave memory. Where there are many, in several transactions, between which others\n write: after an error some may be gone already, and counted. Errors as dbc_put."]
     pub fn dbc_purge_expired(cache: *mut dbc_cache, timestamp: *const f64, removed: *mut u64) -> dbc_status;
     #[doc = " Looks at everything: SQLite's structure of the file; every item's key, value, size, checksum, version and times; the order\n of eviction; the recorded counts and sizes; and that what memory would answer with is what the disk holds. `*problems`\n becomes their number. `report` (may be NULL when `report_capacity` is 0) receives a line for each of the first, UTF-8, cut\n to `report_capacity` bytes with a terminating zero; \"\" when all is well.\n\n Reads the whole file, as of one moment; reads and writes go on meanwhile, but fork() and dbc_close wait for it.\n\n With DBC_CHECK_REPAIR, and only when there is a problem, one transaction mends the file while other writers wait: items that\n cannot be used are removed (they count as discarded), the order, the counts and the indexes are made anew. What cannot be\n mended goes the way of DBC_ON_CORRUPT: the file is moved aside and a fresh one started, or the answer is DBC_CORRUPT and the\n file is left as it is. `*problems` is what was found before. Without the flag nothing is changed, and damage is a finding, not\n an error.\n Errors: DBC_INVALID_ARGUMENT, DBC_CLOSED, DBC_BUSY, DBC_IO, DBC_FULL, DBC_CORRUPT, DBC_NO_MEMORY. Since 0.1.0."]
     pub fn dbc_check(

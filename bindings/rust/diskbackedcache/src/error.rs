@@ -35,7 +35,8 @@ pub enum Error {
     Full(String),
     /// The file is damaged or no database, and the cache was opened with [`OnCorrupt::Fail`](crate::OnCorrupt::Fail).
     Corrupt(String),
-    /// A newer release wrote the file, in a format that this one does not know. It was left untouched.
+    /// A newer release wrote the file, in a format that this one does not know, or a process with another release has it
+    /// open. It was left untouched.
     Version(String),
     /// The file is a sound SQLite database of somebody else. It was left untouched.
     Foreign(String),
