@@ -64,6 +64,7 @@ struct dbc_cache {
  private:
   std::unique_ptr<dbc::Session> open_session() const;
   dbc::Session *replace_session();
+  dbc::Session *replaced_session(size_t index, dbc::Session **present = nullptr);
   static void close_session(dbc::Session &session);
 
   const dbc::CacheOptions cache_options_;
@@ -93,9 +94,12 @@ inline dbc_value *to_value(ItemRef item) { return reinterpret_cast<dbc_value *>(
 inline Item *to_item(dbc_value *value) { return reinterpret_cast<Item *>(value); }
 inline const Item *to_item(const dbc_value *value) { return reinterpret_cast<const Item *>(value); }
 
+inline bool is_handle(const dbc_cache *cache) {
+  return cache && cache->magic.load(std::memory_order_relaxed) == dbc_cache::kAlive;
+}
 inline void require_handle(const dbc_cache *cache) {
   require(cache, "cache");
-  if (cache->magic.load(std::memory_order_relaxed) != dbc_cache::kAlive) refuse("cache is not an open handle");
+  if (!is_handle(cache)) refuse("cache is not an open handle");
 }
 
 [[noreturn]] inline void refuse_closed() { throw Error(Status::kClosed, "the cache is closed"); }
@@ -133,9 +137,10 @@ dbc_status call(dbc_cache *cache, Body &&body) noexcept {
       }
       try {
         return body(session.cache);
+      } catch (const ReplacedError &) {
+        if (!session.outdated()) throw;
       } catch (const Error &error) {
         if (error.status() != Status::kCorrupt) throw;
-        if (session.outdated()) continue;  // another file has taken its place, or somebody else has found it damaged
         session.cache.report_damage();
         // Once more, on the fresh file that the next session starts. It takes the damaged one for another if the damage
         // has also changed which cache that says it is; but then its own report of it holds.

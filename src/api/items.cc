@@ -99,11 +99,15 @@ dbc_status dbc_delete(dbc_cache *cache, const char *key, size_t key_size) {
 }
 
 dbc_status dbc_discard(dbc_cache *cache, const char *key, size_t key_size, uint64_t version, int was_memory_hit) {
-  std::optional<dbc::Tier> tier_of_hit = was_memory_hit != 0 ? dbc::Tier::kMemory : dbc::Tier::kDisk;
+  std::optional<dbc::Tier> tier_of_hit;
+  // If the session that has answered the get is to be replaced, the fresh one does not know of that get.
+  if (dbc::is_handle(cache) && cache->present_session()) {
+    tier_of_hit = was_memory_hit != 0 ? dbc::Tier::kMemory : dbc::Tier::kDisk;
+  }
   return dbc::call(cache, [&](Cache &c) {
     if (version == 0) dbc::refuse("version must not be 0");
     Key checked = dbc::check_key(key, key_size);
-    // Should a fresh session have to do it again: of that get it does not know.
+    // Nor does one that has to do it again.
     c.discard(checked, version, std::exchange(tier_of_hit, std::nullopt));
     return Status::kOk;
   });

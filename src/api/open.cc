@@ -95,10 +95,9 @@ dbc::Session *dbc_cache::replace_session() {
     if (old->of_this_process()) replaced_.emplace_back(old);
     lock.unlock();
     no_fork.reset();
-    if (old->of_this_process()) {
-      old->cache.forget_memory();
-      close_if_left(*old);
-    }
+    if (old->of_this_process()) old->cache.forget_memory();
+    // Also those before it: who was inside of dbc_get_from_memory, which never waits, has left it to us.
+    for (size_t i = 0; dbc::Session *session = replaced_session(i); ++i) close_if_left(*session);
     // Meanwhile, and close() did not see this session. It alone: the others are close()'s, which may be waiting for the
     // call that this thread is inside of, if this is a log callback.
     if (closed_.load()) close_session(*present);
@@ -126,6 +125,7 @@ void dbc_cache::close_session(dbc::Session &session) {
 // Its file was damaged, moved or removed, and takes up room for as long as it is open. If calls are inside (one of them
 // may be this thread's, which came here from a log callback), the last of them to leave does it.
 void dbc_cache::close_if_left(dbc::Session &session) {
+  if (!session.of_this_process()) return;  // the callback has forked
   session.gate.close();
   if (!session.gate.empty() || !session.end.claim()) return;
   try {
@@ -139,20 +139,24 @@ void dbc_cache::close() {
   closed_.store(true);
   dbc::take_down_inherited();
   // Closing waits for calls and tells the log, so not under the mutex.
-  std::vector<dbc::Session *> replaced;
-  {
-    dbc::NoFork no_fork;  // no child shall inherit the mutex locked
-    std::lock_guard lock(replaced_mutex_);
-    for (auto &session : replaced_) replaced.push_back(session.get());
-  }
-  for (dbc::Session *session : replaced) {
+  dbc::Session *present = nullptr;
+  for (size_t i = 0; dbc::Session *session = replaced_session(i, &present); ++i) {
     try {
       close_session(*session);
     } catch (const dbc::Error &) {
       // The file is damaged: that is why it was replaced. What it still lacked is lost with it.
     }
   }
-  close_session(*session_.load());
+  close_session(*present);
+}
+
+// Null after the last one, and then the one that is present at that moment.
+dbc::Session *dbc_cache::replaced_session(size_t index, dbc::Session **present) {
+  dbc::NoFork no_fork;  // no child shall inherit the mutex locked
+  std::lock_guard lock(replaced_mutex_);
+  if (index < replaced_.size()) return replaced_[index].get();
+  if (present) *present = session_.load();
+  return nullptr;
 }
 
 extern "C" {

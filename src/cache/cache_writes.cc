@@ -148,12 +148,13 @@ void Cache::put_behind(const NewItem &item, bool text, double time, uint64_t *ve
   ItemRef fresh = entry.item;
   // The word first: who changes the key in the store later puts the item in doubt, and the buffer confirms it.
   fresh->generation.store(store_->generations().word(item.key.hash));
+  std::vector<ItemRef> left;
+  left.reserve(2);  // now: later it may have to take what there is no memory for
   double fill = 0;
   auto reserve = [this] { return store_->reserve_version(); };
   while (!buffer_->try_add(entry, reserve, &fill)) commit_buffer();
   buffer_thread_->request(fill > 0.5);
 
-  std::vector<ItemRef> left;
   std::vector<MemoryTier::Eviction> evictions;
   try {
     if (belongs_in_memory(item.value.size())) {

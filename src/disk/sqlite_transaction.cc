@@ -33,6 +33,7 @@ SqliteTransaction::SqliteTransaction(SqliteStore &store)
     open_ = true;
     if (store_.data_version_ && store_.uses_wal()) store_.refuse_mixed_use();
     load_totals();
+    store_.seen_version_.store(last_version_, std::memory_order_relaxed);
   } catch (...) {
     roll_back();
     end();

@@ -298,7 +298,9 @@ TEST(check_arguments) {
 
 // Neither does the repair of a sound file: there is nothing to write.
 TEST(a_check_waits_for_no_writer_and_a_repair_does) {
-  dbc_cache *cache = open_with(PATH, "1.0.0", with_double(dbc_options_new(), DBC_BUSY_TIMEOUT_SECONDS, 0.05));
+  dbc_options *options = with_double(dbc_options_new(), DBC_BUSY_TIMEOUT_SECONDS, 0.05);
+  // Nothing in the background, lest the shell finds the file locked.
+  dbc_cache *cache = open_with(PATH, "1.0.0", with_double(options, DBC_TOUCH_DELAY_SECONDS, 3600));
   put(cache, "k", "v");
   FILE *shell_in = popen("sqlite3 " PATH " >/dev/null", "w");
   CHECK(shell_in != NULL && fputs("begin immediate;\n.shell touch locked\n", shell_in) >= 0 && fflush(shell_in) == 0);

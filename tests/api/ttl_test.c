@@ -150,7 +150,7 @@ TEST(other_writers_have_their_turns_while_expired_items_are_removed) {
     if (left != before && left > 1) ++in_between;
   }
   CHECK(pthread_join(thread, NULL) == 0);
-  CHECK(in_between >= 5);  // it would be none, were it one transaction
+  CHECK(in_between >= 2);  // it would be none, were it one transaction
   dbc_free(other);
   dbc_free(cache);
 }

@@ -345,6 +345,7 @@ static void *get_on(void *cache) {
 // this process included, could look whether others have committed.
 TEST(an_unshared_transaction_may_be_larger_than_the_page_cache) {
   dbc_options *options = OPTIONS({DBC_DURABILITY, DBC_DURABILITY_OFF}, {DBC_MAX_ITEM_SIZE_BYTES, MIB});
+  with_double(options, DBC_BUSY_TIMEOUT_SECONDS, 60);
   dbc_cache *cache = open_unshared_with(PATH, with_double(options, DBC_DISK_TTL_SECONDS, 1000));
   put(cache, "small", "v");
   pthread_t thread;

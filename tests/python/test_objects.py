@@ -1014,13 +1014,22 @@ def test_a_secret_is_found_whatever_a_model_takes_for_equal(path: str) -> None:
 
         __hash__ = None  # type: ignore[assignment]
 
+    class Masked(Vault):
+        @field_serializer("token")
+        def mask(self, token: SecretStr) -> str:
+            return str(token)
+
+    with DiskBackedCache(path, Masked) as masked, pytest.raises(ValueError, match="asterisks"):
+        masked.put("k", Masked(token=SecretStr("hunter2")))
+
     class Noted(Vault):
         _note: str = ""
+        more: int = Field(0, exclude=True)
 
     with DiskBackedCache(path, Account) as cache, pytest.raises(ValueError, match="asterisks"):
         cache.put("k", Account(token=SecretStr("hunter2"), title="a"))
     with DiskBackedCache(path, Noted) as cache_of_noted:
-        value = Noted(token=SecretStr(""), title="**********")
+        value = Noted(token=SecretStr(""), title="**********", more=1)
         value._note = "is not stored, and no part of the value"
         cache_of_noted.put("k", value)
         cache_of_noted.clear_memory()

@@ -629,10 +629,17 @@ def _close_dropped(owner: Any) -> None:
     try:
         lib.dbc_close(owner[0])
     finally:
-        # The garbage collector may have come in the middle of another cache's table, whose lock a log handler of another
-        # thread may wait for. Then the lines come with the next call.
-        if not any(cache._objects is not None and cache._objects.is_locked_here() for cache in list(_caches)):
+        if not _in_the_middle_of_a_change():
             deliver(logger)
+
+
+def _in_the_middle_of_a_change() -> bool:
+    """Has the garbage collector come while this thread holds the lock of another cache's table? A log handler of another
+    thread may wait for that, and is not to be waited for: then the lines come with the next call."""
+    try:
+        return any(cache._objects is not None and cache._objects.is_locked_here() for cache in list(_caches))
+    except RuntimeError:  # another thread has just opened a cache
+        return True
 
 
 _caches: Final[weakref.WeakSet[DiskBackedCache[Any]]] = weakref.WeakSet()

@@ -75,7 +75,7 @@ def _seconds(name: str, value: object) -> float:
     try:
         return float(value)
     except OverflowError:
-        raise ValueError(f"{name} is out of range, got {_shown(int(value))}; use float('inf') for never") from None
+        raise ValueError(f"{name} is out of range, got {_shown(value) if isinstance(value, int) else value!r}; use float('inf') for never") from None
 
 
 def _word(name: str, value: object, words: dict[str | None, int]) -> int:
