@@ -296,13 +296,13 @@ bool SqliteTransaction::erase_expired(double now, double ttl, size_t most, Progr
     expired->bind(4, progress->time).bind(5, progress->key).bind(6, uint64_t{most});
     while (expired->step()) {
       rows.push_back(row_of(writer_.expired));
-      progress->time = rows.back().recorded;
-      progress->key = expired->bytes(kKey);
-      Key key(progress->key);
+      Key key(expired->bytes(kKey));
       removed->push_back({std::string(key.text), key.hash, rows.back().version});
       changed_.push_back(key.hash);
     }
   }
+  // Only now: what is bound is borrowed.
+  if (!rows.empty()) *progress = {rows.back().recorded, removed->back().key};
   for (size_t i = 0; i < rows.size(); ++i) erase_row(rows[i], (*removed)[first + i].key);
   return rows.size() < most;
 }
