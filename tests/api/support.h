@@ -1,5 +1,6 @@
 // What the API tests share: short forms of the calls most tests make, and a look into the file with the sqlite3 shell.
 #pragma once
+#include <dirent.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -129,8 +130,11 @@ __attribute__((format(printf, 1, 2))) static inline const char *shell(const char
   output[size] = '\0';
   return output;
 }
-// A query through the sqlite3 shell: another process, with an SQLite of its own, as any user has it.
-static inline const char *query(const char *path, const char *sql) { return shell("sqlite3 '%s' \"%s\"", path, sql); }
+// A query through the sqlite3 shell: another process, with an SQLite of its own, as any user has it. It waits for the
+// library's own threads, which write now and then.
+static inline const char *query(const char *path, const char *sql) {
+  return shell("sqlite3 -cmd '.timeout 10000' '%s' \"%s\"", path, sql);
+}
 
 static inline void write_file(const char *path, const void *data, size_t size) {
   FILE *file = fopen(path, "wb");
@@ -155,5 +159,14 @@ static inline int unchanged(const char *path, const char *data, size_t size) {
   return same;
 }
 static inline int exists(const char *path) { return access(path, F_OK) == 0; }
+// How many descriptors this process has.
+static inline int open_descriptors(void) {
+  int count = 0;
+  DIR *folder = opendir("/proc/self/fd");
+  CHECK(folder != NULL);
+  while (readdir(folder)) ++count;
+  closedir(folder);
+  return count;
+}
 // How many files in the test's folder match a shell pattern.
 static inline int files_like(const char *pattern) { return atoi(shell("find . -name '%s' | wc -l", pattern)); }

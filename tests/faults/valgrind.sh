@@ -4,6 +4,7 @@
 set -euo pipefail
 build=$(realpath "$1")
 export DBC_LIBRARY=$build/src/libdbc.so  # dlopen_test opens it
+export CHECK_SECONDS=1800
 suppressions=$(realpath "$(dirname "$0")")/valgrind.supp
 
 if ! command -v valgrind >/dev/null; then
