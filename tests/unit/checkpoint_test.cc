@@ -300,14 +300,19 @@ TEST_F(CheckpointTest, AFailedSyncBringsBackWhatOthersCopiedBefore) {
 
 // Nor if the writer lock cannot be had then: until it can, the WAL is not begun anew.
 TEST_F(CheckpointTest, AFailedSyncLosesNothingWhileAnotherWrites) {
-  open(Durability::kNormal, 0.05);
+  open(Durability::kNormal, 0.5);
   const int before = failures;
   std::unique_ptr<SqliteStore> other = make_store(Durability::kNormal, 60);
-  std::atomic<bool> syncing{false}, locked{false};
+  // Whatever goes wrong below: the thread that syncs is waited for.
+  static std::atomic<bool> syncing, locked;
+  syncing = locked = false;
+  struct GoOn {
+    ~GoOn() { locked = true; }
+  } go_on;
   {
     std::lock_guard lock(device);
     fails = true;
-    during_sync = [&] {
+    during_sync = [] {
       syncing = true;
       while (!locked) std::this_thread::sleep_for(1ms);
     };
@@ -322,7 +327,7 @@ TEST_F(CheckpointTest, AFailedSyncLosesNothingWhileAnotherWrites) {
     auto transaction = other->begin();
     locked = true;
     while (failures == before) std::this_thread::sleep_for(1ms);
-    std::this_thread::sleep_for(200ms);  // longer than the busy timeout
+    std::this_thread::sleep_for(800ms);  // longer than the busy timeout
   }
   put(0);
   EXPECT_GT(index.pages_to_copy(), 4000u);  // all of it once more
