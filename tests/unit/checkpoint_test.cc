@@ -300,7 +300,7 @@ TEST_F(CheckpointTest, AFailedSyncBringsBackWhatOthersCopiedBefore) {
 
 // Nor if the writer lock cannot be had then: until it can, the WAL is not begun anew.
 TEST_F(CheckpointTest, AFailedSyncLosesNothingWhileAnotherWrites) {
-  open(Durability::kNormal, 0.5);
+  open(Durability::kNormal, 2);
   const int before = failures;
   std::unique_ptr<SqliteStore> other = make_store(Durability::kNormal, 60);
   // Whatever goes wrong below: the thread that syncs is waited for.
@@ -327,7 +327,7 @@ TEST_F(CheckpointTest, AFailedSyncLosesNothingWhileAnotherWrites) {
     auto transaction = other->begin();
     locked = true;
     while (failures == before) std::this_thread::sleep_for(1ms);
-    std::this_thread::sleep_for(800ms);  // longer than the busy timeout
+    std::this_thread::sleep_for(3s);  // longer than the busy timeout
   }
   put(0);
   EXPECT_GT(index.pages_to_copy(), 4000u);  // all of it once more
