@@ -367,6 +367,12 @@ void enter_wal_mode(Connection &connection, int busy_timeout_milliseconds) {
   connection.execute(kEnter);
 }
 
+void remove_leftovers(const std::string &path) {
+  struct stat status;
+  if (lstat(path.c_str(), &status) == 0 || errno != ENOENT) return;
+  for (const char *suffix : {"-wal", "-shm"}) unlink((path + suffix).c_str());
+}
+
 std::string move_aside(const std::string &path) {
   std::time_t now = std::time(nullptr);
   std::tm parts;

@@ -49,6 +49,11 @@ void verify_format(Connection &connection);
 // not say so, never leave one: Error(kCorrupt).
 void enter_wal_mode(Connection &connection, int busy_timeout_milliseconds);
 
+// What lies beside a database that is not there is of one that was removed, and others may have that open still. The next
+// one must not share an index of the WAL with it, nor lose its WAL to whoever finds the old one there. Under the writer
+// lock, before the next one is created.
+void remove_leftovers(const std::string &path);
+
 // Moves a damaged database, with its WAL, out of the way; returns the new name `<path>.corrupt-<time>`.
 std::string move_aside(const std::string &path);
 

@@ -186,7 +186,10 @@ void SqliteStore::open_database(LogScope &log) {
 // Under the writer lock (in memory: before anybody else can know; where nothing is shared, several processes may be
 // here).
 void SqliteStore::open_or_create(FileKind kind) {
-  if (!in_memory() && kind == FileKind::kFresh) create_empty_file(options_.path, options_.file_mode);
+  if (!in_memory() && kind == FileKind::kFresh) {
+    if (shared_) remove_leftovers(options_.path);
+    create_empty_file(options_.path, options_.file_mode);
+  }
   connection_ = connect(true);
   if (sqlite3_db_readonly(connection_->handle(), "main") == 1) {
     // SQLite also says so of a file whose header names a later format than it can write; no cache does.

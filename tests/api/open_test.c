@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include "support.h"
 
@@ -278,6 +279,21 @@ TEST(who_goes_over_to_another_file_lets_go_of_the_old_one) {
     CHECK(atoi(shell("ls -l /proc/%d/fd | grep -c 'cache.db.*deleted' || true", (int)getpid())) == 0);
     dbc_free(other);
   }
+  dbc_free(cache);
+}
+
+// Two databases that share one index of the WAL destroy each other's view of it, and their openers wait for each other.
+TEST(a_file_made_in_the_place_of_a_removed_one_shares_nothing_with_it) {
+  dbc_cache *cache = open_default(PATH);
+  put(cache, "old", "v");
+  struct stat before, after;
+  CHECK(stat(PATH "-shm", &before) == 0);  // in use, so that its number is not given to another
+  CHECK(remove(PATH) == 0);
+  dbc_cache *other = open_default(PATH);
+  put(other, "new", "v");
+  CHECK(stat(PATH "-shm", &after) == 0 && after.st_ino != before.st_ino);
+  CHECK(gets(cache, "new", "v"));
+  dbc_free(other);
   dbc_free(cache);
 }
 
