@@ -258,6 +258,7 @@ _PIECES = (
     ("the whole, with a time given", "pieces: a memory hit, time given"),
     ("reading the wall clock", "pieces: the wall clock"),
     ("the hash of the key", "pieces: the hash of a key"),
+    ("looking whether another process has changed it (the generation of the key)", "pieces: the generation of a key"),
     ("an atomic add and its undoing, uncontended", "pieces: an atomic add and its undoing"),
     ("for comparison: `unordered_map::find`", "pieces: a map's find"),
 )
