@@ -370,7 +370,12 @@ void enter_wal_mode(Connection &connection, int busy_timeout_milliseconds) {
 void remove_leftovers(const std::string &path) {
   struct stat status;
   if (lstat(path.c_str(), &status) == 0 || errno != ENOENT) return;
-  for (const char *suffix : {"-wal", "-shm"}) unlink((path + suffix).c_str());
+  for (const char *suffix : {"-wal", "-shm"}) {
+    const std::string leftover = path + suffix;
+    if (unlink(leftover.c_str()) == 0 || errno == ENOENT) continue;
+    throw Error(Status::kIo, "db_path " + path + ": " + leftover +
+                                 ", which an earlier database has left, could not be removed: " + std::strerror(errno));
+  }
 }
 
 std::string move_aside(const std::string &path) {
@@ -383,16 +388,18 @@ std::string move_aside(const std::string &path) {
   std::string target = base;
   struct stat status;
   for (int count = 2; stat(target.c_str(), &status) == 0; ++count) target = base + "-" + std::to_string(count);
-  // Before a fresh database can come to its place: it must not meet an index that others still use for the damaged one.
-  std::remove((path + "-shm").c_str());
-  if (std::rename(path.c_str(), target.c_str()) != 0) {
+  auto check = [&](int failed) {
+    if (failed == 0 || errno == ENOENT) return;
     throw Error(Status::kIo, "db_path " + path + " is damaged and could not be moved aside: " + std::strerror(errno));
-  }
+  };
+  const std::string index = path + "-shm";
+  // Before a fresh database can come to its place: it must not meet an index that others still use for the damaged one.
+  check(unlink(index.c_str()));
+  check(std::rename(path.c_str(), target.c_str()));
   // The WAL and the journal belong to the damaged file: left in place they would be played into the fresh one. They may
   // not exist.
-  std::rename((path + "-wal").c_str(), (target + "-wal").c_str());
-  std::rename((path + "-journal").c_str(), (target + "-journal").c_str());
-  std::remove((path + "-shm").c_str());  // of who had opened the damaged one before, and read it now
+  for (const char *suffix : {"-wal", "-journal"}) check(std::rename((path + suffix).c_str(), (target + suffix).c_str()));
+  check(unlink(index.c_str()));  // of who had opened the damaged one before, and read it now
   return target;
 }
 

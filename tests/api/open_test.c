@@ -297,6 +297,28 @@ TEST(a_file_made_in_the_place_of_a_removed_one_shares_nothing_with_it) {
   dbc_free(cache);
 }
 
+// Directories, which nobody removes by mistake, not even root.
+TEST(what_an_earlier_file_has_left_and_cannot_be_removed_is_an_error) {
+  for (int i = 0; i < 2; ++i) {
+    const char *leftover = i == 0 ? PATH "-wal" : PATH "-shm";
+    CHECK(mkdir(leftover, 0777) == 0);
+    CHECK(refused(try_open(PATH, "1", NULL), DBC_IO, leftover) && files_like(PATH) == 0);
+    CHECK(rmdir(leftover) == 0);
+    dbc_free(open_default(PATH));
+    CHECK(remove(PATH) == 0);
+  }
+}
+
+TEST(a_damaged_file_that_cannot_be_moved_aside_whole_is_an_error) {
+  write_file(PATH, kText, sizeof kText);
+  CHECK(mkdir(PATH "-shm", 0777) == 0);
+  CHECK(refused(try_open(PATH, "1", NULL), DBC_IO, "could not be moved aside"));
+  CHECK(unchanged(PATH, kText, sizeof kText) && files_like("*corrupt-*") == 0);
+  CHECK(rmdir(PATH "-shm") == 0);
+  dbc_free(open_default(PATH));
+  CHECK(files_like("*corrupt-*") == 1);
+}
+
 static atomic_int leave;
 static void *get_all_the_time(void *cache) {
   while (!leave) {
