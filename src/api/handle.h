@@ -125,28 +125,34 @@ class Visit {
 // Runs body(Cache &), which returns a Status, while the cache cannot be closed. When the file turns out to be damaged,
 // or is replaced, it runs again.
 template <typename Body>
+Status in_session(dbc_cache *cache, Body &&body) {
+  for (int damaged = 0;;) {
+    Session &session = cache->session();
+    Visit visit(*cache, session);
+    if (!visit.admitted()) {
+      if (cache->is_present(session)) refuse_closed();
+      continue;  // replaced meanwhile
+    }
+    try {
+      return body(session.cache);
+    } catch (const ReplacedError &) {
+      if (!session.outdated()) throw;
+    } catch (const Error &error) {
+      if (error.status() != Status::kCorrupt) throw;
+      session.cache.report_damage();
+      // Once more, on the fresh file that the next session starts. It takes the damaged one for another if the damage
+      // has also changed which cache that says it is; but then its own report of it holds.
+      if (++damaged > 2 || !session.outdated()) throw;
+    }
+  }
+}
+
+// The same for all that a function of dbc.h does with a cache.
+template <typename Body>
 dbc_status call(dbc_cache *cache, Body &&body) noexcept {
   return guarded([&] {
     require_handle(cache);
-    for (int damaged = 0;;) {
-      Session &session = cache->session();
-      Visit visit(*cache, session);
-      if (!visit.admitted()) {
-        if (cache->is_present(session)) refuse_closed();
-        continue;  // replaced meanwhile
-      }
-      try {
-        return body(session.cache);
-      } catch (const ReplacedError &) {
-        if (!session.outdated()) throw;
-      } catch (const Error &error) {
-        if (error.status() != Status::kCorrupt) throw;
-        session.cache.report_damage();
-        // Once more, on the fresh file that the next session starts. It takes the damaged one for another if the damage
-        // has also changed which cache that says it is; but then its own report of it holds.
-        if (++damaged > 2 || !session.outdated()) throw;
-      }
-    }
+    return in_session(cache, body);
   });
 }
 

@@ -11,6 +11,22 @@ using dbc::ItemRef;
 using dbc::Key;
 using dbc::Status;
 
+namespace {
+
+// Memory first, where the look itself is the pass. Only who has to go further enters the session's gate.
+Status get(dbc_cache *cache, const Key &key, uint64_t held_version, const double *timestamp, ItemRef *item) {
+  dbc::check_timestamp(timestamp);
+  Cache::Glance glance;
+  if (dbc::Session *session = cache->present_session()) {
+    Status status = session->cache.get_from_memory(key, held_version, timestamp, &glance, item);
+    if (status == Status::kOk || status == Status::kUnchanged) [[likely]]
+      return status;
+  }
+  return dbc::in_session(cache, [&](Cache &c) { return c.get(key, held_version, timestamp, glance, item); });
+}
+
+}  // namespace
+
 extern "C" {
 
 dbc_status dbc_put(dbc_cache *cache, const char *key, size_t key_size, const void *value, size_t value_size,
@@ -30,12 +46,11 @@ dbc_status dbc_put(dbc_cache *cache, const char *key, size_t key_size, const voi
 dbc_status dbc_get_changed(dbc_cache *cache, const char *key, size_t key_size, uint64_t held_version,
                            const double *timestamp, dbc_value **value) {
   if (value) *value = nullptr;
-  return dbc::call(cache, [&](Cache &c) {
+  return dbc::guarded([&] {
+    dbc::require_handle(cache);
     dbc::require(value, "value");
-    Key checked = dbc::check_key(key, key_size);
-    dbc::check_timestamp(timestamp);
     ItemRef item;
-    Status status = c.get(checked, held_version, timestamp, &item);
+    Status status = get(cache, dbc::check_key(key, key_size), held_version, timestamp, &item);
     *value = dbc::to_value(std::move(item));
     return status;
   });
@@ -51,13 +66,13 @@ dbc_status dbc_get_from_memory(dbc_cache *cache, const char *key, size_t key_siz
     dbc::check_timestamp(timestamp);
     dbc::Session *session = cache->present_session();
     if (!session) return Status::kNotFound;
-    dbc::Gate::Pass pass(session->gate);  // not a Visit, whose end may wait
-    if (!pass.admitted()) {
+    Cache::Glance glance;
+    ItemRef item;
+    Status status = session->cache.get_from_memory(checked, held_version, timestamp, &glance, &item);
+    if (status == Status::kClosed) {
       if (cache->is_present(*session)) dbc::refuse_closed();
       return Status::kNotFound;  // replaced meanwhile
     }
-    ItemRef item;
-    Status status = session->cache.get_from_memory(checked, held_version, timestamp, &item);
     *value = dbc::to_value(std::move(item));
     return status;
   });
@@ -71,13 +86,12 @@ dbc_status dbc_get_into(dbc_cache *cache, const char *key, size_t key_size, cons
                         size_t capacity, size_t *size, uint64_t *version) {
   if (size) *size = 0;
   if (version) *version = 0;
-  return dbc::call(cache, [&](Cache &c) {
+  return dbc::guarded([&] {
+    dbc::require_handle(cache);
     dbc::require(size, "size");
     if (capacity > 0) dbc::require(buffer, "buffer");
-    Key checked = dbc::check_key(key, key_size);
-    dbc::check_timestamp(timestamp);
     ItemRef item;
-    Status status = c.get(checked, 0, timestamp, &item);
+    Status status = get(cache, dbc::check_key(key, key_size), 0, timestamp, &item);
     if (status != Status::kOk) return status;
     std::string_view bytes = item->value();
     *size = bytes.size();

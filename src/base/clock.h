@@ -32,9 +32,9 @@ class MonotonicWallClock {
   // which a later look mends, and never too large, which nothing could.
   void adjust(int64_t realtime, int64_t monotonic);
 
-  // Seconds since the epoch.
+  // Seconds since the epoch. (A product is as monotone as a quotient, and sooner there.)
   double at(int64_t monotonic) const {
-    return static_cast<double>(monotonic + offset_.load(std::memory_order_relaxed)) / 1e9;
+    return static_cast<double>(monotonic + offset_.load(std::memory_order_relaxed)) * 1e-9;
   }
 
  private:

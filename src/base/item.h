@@ -1,5 +1,6 @@
 // Item: one state of one key, as both tiers and the callers of the library see it. Header, key and value share one
-// allocation; a dbc_value of the C ABI is an Item.
+// allocation, in this order, so that finding an item touches two cache lines as a rule, however large its value is; a
+// dbc_value of the C ABI is an Item.
 //
 // Thread safety: key, value, version and size never change once others see the item; the id is set at most once more.
 // The timestamp, the generation and the marks are atomic. What only the memory tier uses is guarded by the memory
@@ -40,12 +41,12 @@ class Item {
     if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy();
   }
 
-  std::string_view key() const { return {data() + stored_bytes(), key_size_}; }
+  std::string_view key() const { return {data(), key_size_}; }
   uint64_t hash() const { return hash_; }
   Key as_key() const { return Key(key(), hash_); }
   // Empty when the item holds no bytes, whatever its size.
-  std::string_view value() const { return {data(), stored_bytes()}; }
-  char *writable_value() { return data(); }
+  std::string_view value() const { return {data() + room_for_key(key_size_), stored_bytes()}; }
+  char *writable_value() { return data() + room_for_key(key_size_); }
 
   uint64_t version() const { return version_; }
   void set_version(uint64_t version) { version_ = version; }  // before anyone else sees the item
@@ -54,8 +55,17 @@ class Item {
   uint64_t size() const { return size_; }
   bool text() const { return text_; }
 
-  // Ordered so that the header, which is paid for every item in memory, is as small as it can be.
+  // Ordered so that the header, which is paid for every item in memory, is as small as it can be, and so that what a hit
+  // writes is in one cache line, which may have to come from another processor: the first 16 bytes, for malloc aligns
+  // to as many.
   std::atomic<double> timestamp;
+
+ private:
+  std::atomic<uint32_t> references_{1};
+
+ public:
+  // Position in the memory tier's LRU heap. Guarded by the memory tier's mutex.
+  uint32_t heap_index = 0;
   std::atomic<uint64_t> generation;
 
  private:
@@ -63,11 +73,8 @@ class Item {
   uint64_t version_;
   std::atomic<int64_t> id_;
   const uint32_t size_;
-  std::atomic<uint32_t> references_{1};
 
  public:
-  // Position in the memory tier's LRU heap. Guarded by the memory tier's mutex.
-  uint32_t heap_index = 0;
   // The timestamp is ahead of the file's, and the item is in the touch log.
   std::atomic<bool> touched{false};
   // The item is in the memory tier. Set and cleared under the memory tier's mutex.
@@ -77,15 +84,18 @@ class Item {
   Item(const Key &key, const Fields &fields, size_t stored_bytes);
   void destroy();
 
-  // Directly after the header, so aligned to 8: the value, then the key.
+  const uint16_t key_size_ : 14;
+  const uint16_t text_ : 1;
+  const uint16_t holds_value_ : 1;
+
+  // Directly after the header: the key, then the value, aligned to 8.
   const char *data() const { return reinterpret_cast<const char *>(this + 1); }
   char *data() { return reinterpret_cast<char *>(this + 1); }
-
+  static size_t room_for_key(size_t key_size) { return (key_size + 7) / 8 * 8; }
   size_t stored_bytes() const { return holds_value_ ? size_ : 0; }
-
-  const bool text_;
-  const bool holds_value_;
-  const uint16_t key_size_;
+  static size_t bytes(size_t key_size, size_t stored_bytes) {
+    return sizeof(Item) + (stored_bytes > 0 ? room_for_key(key_size) : key_size) + stored_bytes;
+  }
 };
 
 using ItemRef = Ref<Item>;

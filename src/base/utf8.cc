@@ -5,6 +5,28 @@
 
 namespace dbc {
 
+namespace {
+
+// Neither a byte above 0x7f nor a zero, in one pass.
+bool plain_ascii(std::string_view text) {
+  constexpr uint64_t kOnes = 0x0101010101010101u, kHighBits = 0x8080808080808080u;
+  // While all bytes are from 1 to 0x7f, taking one from each borrows nothing; the first zero becomes 0xff.
+  auto plain = [](uint64_t word) { return ((word | (word - kOnes)) & kHighBits) == 0; };
+  uint64_t word;
+  const char *at = text.data();
+  size_t left = text.size();
+  for (; left >= 8; at += 8, left -= 8) {
+    std::memcpy(&word, at, 8);
+    if (!plain(word)) return false;
+  }
+  for (; left > 0; ++at, --left) {
+    if (*at <= 0) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
 size_t count_code_points(std::string_view text) {
   const auto *at = reinterpret_cast<const unsigned char *>(text.data());
   const auto *end = at + text.size();
@@ -47,6 +69,8 @@ size_t count_code_points(std::string_view text) {
 }
 
 bool valid_key(std::string_view text) {
+  if (!text.empty() && text.size() <= kMaxKeyCharacters && plain_ascii(text)) [[likely]]
+    return true;
   return !text.empty() && text.size() <= 4 * kMaxKeyCharacters && count_code_points(text) <= kMaxKeyCharacters &&
          text.find('\0') == std::string_view::npos;
 }

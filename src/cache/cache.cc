@@ -82,6 +82,7 @@ void Cache::enforce_on_open(LogScope &log) {
 void Cache::close() {
   LogScope log(logger_);
   log.add(kTrace, [] { return "close()"; });
+  memory_.close();
   std::exception_ptr error;
   if (buffer_) {
     buffer_thread_->stop();
@@ -195,7 +196,7 @@ StatisticsSnapshot Cache::statistics() {
   memory_.totals(&s.current_memory_items, &s.memory_bytes);
   s.current_disk_items = disk.items;
   s.disk_bytes = disk.bytes;
-  s.memory_hits = statistics_.sum(Counter::kMemoryHits);
+  s.memory_hits = statistics_.sum(Counter::kMemoryHits, memory_.hits());
   s.disk_hits = statistics_.sum(Counter::kDiskHits);
   s.misses = statistics_.sum(Counter::kMisses);
   s.memory_evictions = statistics_.sum(Counter::kMemoryEvictions);

@@ -8,7 +8,8 @@
 // its version is compared with the one on disk first. So an answer is never older than the beginning of the call,
 // whoever wrote.
 //
-// Thread safety: all functions from any thread, but close() once and last, when no other runs. Lock order:
+// Thread safety: all functions from any thread, but close() once and last, when no other runs but get_from_memory().
+// Lock order:
 // buffer_mutex_, the store's writer lock, then leaf mutexes. Log lines are delivered at the end of each function, when
 // no lock is held.
 #pragma once
@@ -81,11 +82,14 @@ class Cache {
   // `timestamp` is null for the library's clock. `version` is never null here.
   void put(const NewItem &item, bool text, const double *timestamp, uint64_t *version);
   void put_many(std::span<const NewItem> items, bool text, const double *timestamp, uint64_t *versions);
+  // What get_from_memory() has learnt already, for the get() of the same call.
+  class Glance;
   // kOk with *value, kUnchanged when the current version is `held_version`, or kNotFound.
-  Status get(const Key &key, uint64_t held_version, const double *timestamp, ItemRef *value);
+  Status get(const Key &key, uint64_t held_version, const double *timestamp, const Glance &glance, ItemRef *value);
   // The same where memory alone can tell, without waiting and without a log line; else kNotFound, and nothing has
-  // happened.
-  Status get_from_memory(const Key &key, uint64_t held_version, const double *timestamp, ItemRef *value);
+  // happened. May be called at any time, also when close() runs or has run, which it answers with kClosed.
+  Status get_from_memory(const Key &key, uint64_t held_version, const double *timestamp, Glance *glance,
+                         ItemRef *value);
   std::vector<Found> get_many(std::span<const Key> keys, const uint64_t *held_versions, const double *timestamp);
   bool remove(const Key &key);
   uint64_t remove_many(std::span<const Key> keys);
@@ -164,9 +168,11 @@ class Cache {
   void enforce_on_open(LogScope &log);
   // For errors that no caller is told.
   void report_if_damage(const std::exception &error) noexcept;
+  Resident ask_memory(const MemoryTier::Reader &reader, const Key &key, uint64_t generation, uint64_t held_version,
+                      Time time, uint64_t confirmed, bool touching, Found *found);
   Resident ask_memory(const Key &key, uint64_t held_version, Time time, uint64_t confirmed, bool touching,
                       Found *found);
-  Resident ask_memory(const Key &key, uint64_t held_version, Time time, bool touching, Found *found);
+  Resident settle_doubt(const Key &key, uint64_t held_version, Time time, bool touching, Found *found);
   // Settles doubts about the resident item of a key: its version if it is current, else 0, and it has left memory.
   uint64_t confirm(const Key &key);
   void promote(const Key &key, const Lookup &found, Time time, bool was_resident, LogScope &log);
@@ -230,6 +236,14 @@ class Cache {
   uint64_t buffer_busy_attempt_ = 0;          // the last that timed out, under buffer_mutex_ as is what follows
   std::string why_buffer_busy_;
   std::unique_ptr<Maintenance> buffer_thread_;
+};
+
+class Cache::Glance {
+ private:
+  friend class Cache;
+  const Cache *cache_ = nullptr;  // whose; null: it was not looked
+  Resident resident_ = Resident::kNone;
+  Time time_{};
 };
 
 }  // namespace dbc

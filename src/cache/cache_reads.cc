@@ -18,51 +18,45 @@ std::string outcome(std::string_view operation, std::string_view key, std::strin
 
 Cache::Time Cache::time_of(const double *timestamp) { return timestamp ? Time{*timestamp, true} : Time{now(), false}; }
 
-// The path of a memory hit: no lock, no SQL, one look at the generation, first: what is found then is no older.
-// `confirmed`: a version that the disk has just been asked about, whatever its generation says.
-Cache::Resident Cache::ask_memory(const Key &key, uint64_t held_version, Time time, uint64_t confirmed, bool touching,
-                                  Found *found) {
-  Resident answer = Resident::kNone;
-  uint64_t generation = store_->generations().word(key.hash);
-  memory_.visit(key, [&](Item &item) {
-    uint64_t known = item.generation.load(std::memory_order_relaxed);
-    bool current = generation == known && Generations::stable(generation);
-    if (!current && store_->generations().spared(key.hash, known, generation)) {
-      item.generation.store(generation, std::memory_order_relaxed);
-      current = true;
-    }
-    if (!current && item.version() != confirmed) [[unlikely]] {
-      answer = Resident::kDoubtful;
-      return;
-    }
-    double timestamp = item.timestamp.load(std::memory_order_relaxed);
-    if (memory_expired(time.seconds, timestamp) || disk_expired(time.seconds, timestamp)) {
-      answer = Resident::kExpired;
-      return;
-    }
-    bool held = item.version() == held_version;
-    if (!held && !options_.memory_values) {
-      answer = Resident::kNoBytes;
-      return;
-    }
-    answer = Resident::kHit;
-    found->status = held ? Status::kUnchanged : Status::kOk;
-    found->tier = Tier::kMemory;
-    found->version = item.version();
-    found->timestamp = timestamp;
-    if (!held) found->item = ItemRef::share(&item);
-    if (touching) touch(item, time);
-  });
-  return answer;
+// The path of a memory hit: no lock, no SQL. `generation`: the key's word, looked at first: what is found then is no
+// older. `confirmed`: a version that the disk has just been asked about, whatever its generation says.
+Cache::Resident Cache::ask_memory(const MemoryTier::Reader &reader, const Key &key, uint64_t generation,
+                                  uint64_t held_version, Time time, uint64_t confirmed, bool touching, Found *found) {
+  Item *const item = reader.find(key);
+  if (!item) return Resident::kNone;
+  const uint64_t known = item->generation.load(std::memory_order_relaxed);
+  bool current = generation == known && Generations::stable(generation);
+  if (!current && store_->generations().spared(key.hash, known, generation)) {
+    item->generation.store(generation, std::memory_order_relaxed);
+    current = true;
+  }
+  if (!current && item->version() != confirmed) [[unlikely]]
+    return Resident::kDoubtful;
+  const double timestamp = item->timestamp.load(std::memory_order_relaxed);
+  if (memory_expired(time.seconds, timestamp) || disk_expired(time.seconds, timestamp)) return Resident::kExpired;
+  const bool held = item->version() == held_version;
+  if (!held && !options_.memory_values) return Resident::kNoBytes;
+  found->status = held ? Status::kUnchanged : Status::kOk;
+  found->tier = Tier::kMemory;
+  found->version = item->version();
+  found->timestamp = timestamp;
+  if (!held) found->item = ItemRef::share(item);
+  if (touching) touch(*item, time);
+  return Resident::kHit;
 }
 
-Cache::Resident Cache::ask_memory(const Key &key, uint64_t held_version, Time time, bool touching, Found *found) {
-  Resident answer = ask_memory(key, held_version, time, 0, touching, found);
-  if (answer != Resident::kDoubtful) [[likely]]
-    return answer;
-  uint64_t confirmed = confirm(key);
+// The word before the reader: where it is not shared, it may have to wait.
+Cache::Resident Cache::ask_memory(const Key &key, uint64_t held_version, Time time, uint64_t confirmed, bool touching,
+                                  Found *found) {
+  const uint64_t generation = store_->generations().word(key.hash);
+  return ask_memory(MemoryTier::Reader(memory_), key, generation, held_version, time, confirmed, touching, found);
+}
+
+// Where it was doubtful: has the disk confirm it, and asks again.
+Cache::Resident Cache::settle_doubt(const Key &key, uint64_t held_version, Time time, bool touching, Found *found) {
+  const uint64_t confirmed = confirm(key);
   if (confirmed == 0) return Resident::kNone;
-  answer = ask_memory(key, held_version, time, confirmed, touching, found);
+  const Resident answer = ask_memory(key, held_version, time, confirmed, touching, found);
   return answer == Resident::kDoubtful ? Resident::kNone : answer;  // changed once more: the disk decides
 }
 
@@ -121,13 +115,16 @@ void Cache::touch(Item &item, Time time) {
   if (backward || !item.touched.load() || !item.resident.load()) store_->touched(item, backward);
 }
 
-Status Cache::get(const Key &key, uint64_t held_version, const double *timestamp, ItemRef *value) {
+Status Cache::get(const Key &key, uint64_t held_version, const double *timestamp, const Glance &glance,
+                  ItemRef *value) {
   LogScope log(logger_);
   log.add(kTrace, [&] { return "get(key=" + quoted(key.text) + ")"; });
-  Time time = time_of(timestamp);
   Found found;
-  Resident resident = ask_memory(key, held_version, time, true, &found);
-  if (resident == Resident::kHit) [[likely]] {
+  const bool known = glance.cache_ == this;
+  const Time time = known ? glance.time_ : time_of(timestamp);
+  Resident resident = known ? glance.resident_ : ask_memory(key, held_version, time, 0, true, &found);
+  if (resident == Resident::kDoubtful) resident = settle_doubt(key, held_version, time, true, &found);
+  if (resident == Resident::kHit) {
     statistics_.add(Counter::kMemoryHits);
     log.add(kTrace, [&] { return outcome("get", key.text, "memory hit"); });
     *value = std::move(found.item);
@@ -152,12 +149,25 @@ Status Cache::get(const Key &key, uint64_t held_version, const double *timestamp
   return Status::kOk;
 }
 
-Status Cache::get_from_memory(const Key &key, uint64_t held_version, const double *timestamp, ItemRef *value) {
-  if (!logger_.silent(kTrace) || store_->generations().may_wait()) [[unlikely]]
+Status Cache::get_from_memory(const Key &key, uint64_t held_version, const double *timestamp, Glance *glance,
+                              ItemRef *value) {
+  MemoryTier::Reader reader(memory_);
+  if (!reader.admitted()) return Status::kClosed;
+  const Generations &generations = store_->generations();
+  if (!logger_.silent(kTrace) || generations.may_wait()) [[unlikely]]
     return Status::kNotFound;
+  const uint64_t generation = generations.word(key.hash);
+  reader.prefetch(key);  // what the clock takes is about what the item takes to come from another processor
+  const Time time = time_of(timestamp);
   Found found;
-  if (ask_memory(key, held_version, time_of(timestamp), 0, true, &found) != Resident::kHit) return Status::kNotFound;
-  statistics_.add(Counter::kMemoryHits);
+  const Resident resident = ask_memory(reader, key, generation, held_version, time, 0, true, &found);
+  if (resident != Resident::kHit) {
+    glance->cache_ = this;
+    glance->resident_ = resident;
+    glance->time_ = time;
+    return Status::kNotFound;
+  }
+  reader.count_hit();
   *value = std::move(found.item);
   return found.status;
 }
@@ -296,9 +306,10 @@ std::vector<Cache::Found> Cache::get_many(std::span<const Key> keys, const uint6
     if (i % kAhead == 0) {
       std::span<const Key> next = keys.subspan(i, std::min(kAhead, keys.size() - i));
       for (const Key &key : next) store_->generations().prefetch(key.hash);
-      memory_.prefetch(next);
+      MemoryTier::Reader(memory_).prefetch(next);
     }
-    Resident resident = ask_memory(keys[i], held(i), time, false, &answers[i]);
+    Resident resident = ask_memory(keys[i], held(i), time, 0, false, &answers[i]);
+    if (resident == Resident::kDoubtful) resident = settle_doubt(keys[i], held(i), time, false, &answers[i]);
     if (resident == Resident::kExpired) expired.push_back(i);
     if (resident != Resident::kHit) on_disk.push_back(i);
   }
@@ -369,7 +380,8 @@ Tier Cache::tier(const Key &key, const double *timestamp) {
 Tier Cache::find_tier(const Key &key, const double *timestamp, std::string_view operation, LogScope &log) {
   Time time = time_of(timestamp);
   Found found;
-  Resident resident = ask_memory(key, 0, time, false, &found);
+  Resident resident = ask_memory(key, 0, time, 0, false, &found);
+  if (resident == Resident::kDoubtful) resident = settle_doubt(key, 0, time, false, &found);
   if (resident == Resident::kHit || resident == Resident::kNoBytes) return Tier::kMemory;
   // With the value, since a get would also miss where the checksum fails.
   Lookup on_disk = read(key, Want::kValue, 0, Store::kExactly);

@@ -30,8 +30,9 @@ class Statistics {
     stripes_[thread_stripe()].counts[static_cast<size_t>(counter)].fetch_add(amount, std::memory_order_relaxed);
   }
 
-  uint64_t sum(Counter counter) const {
-    int64_t sum = 0;
+  // `elsewhere`: what else is to be added.
+  uint64_t sum(Counter counter, uint64_t elsewhere = 0) const {
+    auto sum = static_cast<int64_t>(elsewhere);
     for (const Stripe &stripe : stripes_) {
       sum += stripe.counts[static_cast<size_t>(counter)].load(std::memory_order_relaxed);
     }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cassert>
+#include <thread>
 #include <utility>
 
 namespace dbc {
@@ -48,11 +49,29 @@ void Epoch::tick_off() noexcept {
   for (uint64_t left = unseen_; left != 0; left &= left - 1) {
     const int bit = std::countr_zero(left);
     const auto &readers = stripes_[bit / 2].readers[bit % 2];
-    if (readers.load(std::memory_order_seq_cst) == 0) unseen_ &= ~(uint64_t{1} << bit);
+    if ((readers.load(std::memory_order_seq_cst) & kLiving) == 0) unseen_ &= ~(uint64_t{1} << bit);
   }
   const uint32_t parity = parity_.load(std::memory_order_relaxed);
   const uint64_t idle = parity == 0 ? kOddParity : ~kOddParity;
   if (unseen_ != 0 && (unseen_ & idle) == 0) parity_.store(1 - parity, std::memory_order_seq_cst);
+}
+
+void Epoch::close() noexcept {
+  closed_.store(true, std::memory_order_seq_cst);
+  for (const Stripe &stripe : stripes_) {
+    for (const auto &readers : stripe.readers) {
+      // A guard lives for less than a microsecond, unless its thread has lost the processor.
+      while ((readers.load(std::memory_order_seq_cst) & kLiving) != 0) std::this_thread::yield();
+    }
+  }
+}
+
+uint64_t Epoch::tallied() const noexcept {
+  uint64_t sum = 0;
+  for (const Stripe &stripe : stripes_) {
+    for (const auto &readers : stripe.readers) sum += readers.load(std::memory_order_relaxed) / kTallied;
+  }
+  return sum;
 }
 
 void Epoch::free_all(std::vector<Retired> *batch) noexcept {

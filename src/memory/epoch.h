@@ -15,6 +15,9 @@
 // counters. All four must be sequentially consistent (they are operations, not fences, which ThreadSanitizer cannot
 // follow).
 //
+// An atomic addition costs as much as the look that it protects. So a guard also serves as a pass for short calls, which
+// close() waits for, and its end can count what it was for, in the upper bits of the counter that it leaves.
+//
 // Thread safety: guards come and go on any thread, without registration and without waiting. The rest is for one thread
 // at a time: the owner calls it under the mutex that guards his changes.
 #pragma once
@@ -57,6 +60,13 @@ class Epoch {
   // How many retired objects are not freed yet.
   size_t retired() const { return open_.size() + waiting_.size(); }
 
+  // No guard is admitted any more; returns when all that were have ended. The only function that waits, and the only
+  // one that any thread may call.
+  void close() noexcept;
+
+  // How many guards have been tallied, modulo 2^48. Any thread.
+  uint64_t tallied() const noexcept;
+
  private:
   friend class EpochGuard;
 
@@ -69,6 +79,9 @@ class Epoch {
     void *object;
     Free free;
   };
+  // A counter: in the lower 16 bits the guards that live, above them those that were tallied.
+  static constexpr uint64_t kLiving = 0xffff;
+  static constexpr uint64_t kTallied = kLiving + 1;
   struct alignas(kCacheLine) Stripe {
     std::atomic<uint64_t> readers[2] = {0, 0};  // by parity
   };
@@ -79,6 +92,7 @@ class Epoch {
 
   Stripe stripes_[kStripes];
   std::atomic<uint32_t> parity_{0};
+  std::atomic<bool> closed_{false};
 
   // The waiting batch is closed: unseen_ has a bit (2 * stripe + parity) for each counter not seen at zero since.
   // Objects retired meanwhile go to the open batch.
@@ -94,16 +108,26 @@ class Epoch {
 class EpochGuard {
  public:
   explicit EpochGuard(Epoch &epoch)
-      : readers_(epoch.stripes_[thread_stripe()].readers[epoch.parity_.load(std::memory_order_relaxed)]) {
+      : epoch_(epoch),
+        readers_(epoch.stripes_[thread_stripe()].readers[epoch.parity_.load(std::memory_order_relaxed)]) {
     readers_.fetch_add(1, std::memory_order_seq_cst);
   }
   // Release: what was read under the guard was read before the counter can be seen at zero.
-  ~EpochGuard() { readers_.fetch_sub(1, std::memory_order_release); }
+  ~EpochGuard() { readers_.fetch_add(leaving_, std::memory_order_release); }
   EpochGuard(const EpochGuard &) = delete;
   EpochGuard &operator=(const EpochGuard &) = delete;
 
+  // False after Epoch::close(), which does not wait for such a guard as a pass, and frees nothing that it protects. In
+  // one order with close(): either it sees this guard, or the guard sees it closed.
+  bool admitted() const { return !epoch_.closed_.load(std::memory_order_seq_cst); }
+
+  // Has its end add one to Epoch::tallied().
+  void tally() { leaving_ = Epoch::kTallied - 1; }
+
  private:
+  const Epoch &epoch_;
   std::atomic<uint64_t> &readers_;
+  uint64_t leaving_ = ~uint64_t{0};  // minus one
 };
 
 }  // namespace dbc

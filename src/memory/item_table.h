@@ -46,19 +46,23 @@ class ItemTable {
     }
   }
 
-  // For many find()s to come: each waits for the slot and then for the item, where many can be waited for at a time.
-  // First prefetch() of all, then prefetch_item() of all.
+  // For find()s to come: each waits for the slot and then for the item, where many can be waited for at a time, or other
+  // work be done meanwhile. First prefetch() of all, then prefetch_item() of all.
   void prefetch(const Key &key) const {
     const Slots *slots = slots_.load(std::memory_order_seq_cst);
     __builtin_prefetch(&slots->slot(slots->home(key.hash)));
   }
   void prefetch_item(const Key &key) const {
     const Slots *slots = slots_.load(std::memory_order_seq_cst);
-    const uintptr_t slot = slots->slot(slots->home(key.hash)).load(std::memory_order_relaxed);
-    if ((slot & kTagMask) != (key.hash & kTagMask) || slot <= kTombstone) return;
-    const char *item = reinterpret_cast<const char *>(item_of(slot));
-    __builtin_prefetch(item);
-    __builtin_prefetch(item + kCacheLine);
+    for (size_t at = slots->home(key.hash);; at = slots->after(at)) {
+      const uintptr_t slot = slots->slot(at).load(std::memory_order_relaxed);
+      if (slot == kEmpty) return;
+      if ((slot & kTagMask) != (key.hash & kTagMask) || slot == kTombstone) continue;
+      const char *item = reinterpret_cast<const char *>(item_of(slot));
+      prefetch_to_write(item);  // a hit does: fetched to be read, its line would cross between processors twice
+      __builtin_prefetch(item + kCacheLine);
+      return;
+    }
   }
 
   // Makes room so that the next put() needs no memory. Throws std::bad_alloc without change.
@@ -99,6 +103,13 @@ class ItemTable {
   static constexpr uintptr_t kEmpty = 0;
   static constexpr uintptr_t kTombstone = 1;
 
+  static void prefetch_to_write(const void *line) {
+#if defined(__x86_64__)
+    asm volatile("prefetchw %0" : : "m"(*static_cast<const char *>(line)));  // the built-in one makes it a read
+#else
+    __builtin_prefetch(line, 1);
+#endif
+  }
   static Item *item_of(uintptr_t slot) { return reinterpret_cast<Item *>(slot & ~kTagMask); }
   static uintptr_t slot_of(Item *item) {
     return reinterpret_cast<uintptr_t>(item) | static_cast<uintptr_t>(item->hash() & kTagMask);

@@ -8,7 +8,7 @@
 // That holds because only touch() sets timestamps of resident items: it raises them without a lock, by an exchange that
 // succeeds only from the smaller value it was compared with, and all that lowers or records one holds the mutex.
 //
-// Thread safety: all functions may be called from any thread. find() and visit() take no lock (table and items that
+// Thread safety: all functions may be called from any thread. find() and a Reader take no lock (table and items that
 // were taken out live on until no reader can see them, see memory/epoch.h); changes take one mutex, `mutex_`. One is
 // enough: every change comes with a read or write of the disk tier, which costs at least ten times as much. What the
 // caller passes in to be called (`allow`, `expired`) runs under the mutex and must not change the tier; it may take
@@ -48,25 +48,37 @@ class MemoryTier {
   // The resident item of a key, pinned; null if there is none.
   ItemRef find(const Key &key) const;
 
-  // Calls f(Item &) with the resident item, if there is one, and says whether there was; no lock, no reference count.
-  // The item may be taken out meanwhile, but stays readable during the call. Keep it short: what is taken out meanwhile
-  // is freed only after it. It may call any function of the tier.
-  template <typename Function>
-  bool visit(const Key &key, Function &&f) const {
-    EpochGuard guard(epoch_);
-    Item *item = table_.find(key);
-    if (!item) return false;
-    f(*item);
-    return true;
-  }
+  // A look at what is in memory: no lock, no reference count. What it finds may be taken out meanwhile, but stays readable
+  // while the reader lives. Keep it short: what is taken out meanwhile is freed only after it. Its thread may call any
+  // function of the tier but close().
+  class Reader {
+   public:
+    explicit Reader(const MemoryTier &tier) : tier_(tier), guard_(tier.epoch_) {}
 
-  // Has the processor fetch what visit() of these keys will look at. A few dozen at a time, else the first are gone
-  // again.
-  void prefetch(std::span<const Key> keys) const {
-    EpochGuard guard(epoch_);
-    for (const Key &key : keys) table_.prefetch(key);
-    for (const Key &key : keys) table_.prefetch_item(key);
-  }
+    // False once the tier is closed.
+    bool admitted() const { return guard_.admitted(); }
+
+    // The resident item of a key, or null.
+    Item *find(const Key &key) const { return tier_.table_.find(key); }
+
+    // Has the processor fetch what find() of these keys will look at. A few dozen at a time, else the first are gone
+    // again.
+    void prefetch(std::span<const Key> keys) const {
+      for (const Key &key : keys) tier_.table_.prefetch(key);
+      for (const Key &key : keys) tier_.table_.prefetch_item(key);
+    }
+    // The same for one, which waits for the table but not for the item.
+    void prefetch(const Key &key) const { tier_.table_.prefetch_item(key); }
+
+    // Counts one hit, see hits().
+    void count_hit() { guard_.tally(); }
+
+   private:
+    const MemoryTier &tier_;
+    EpochGuard guard_;
+  };
+  // How many hits readers have counted, modulo 2^48.
+  uint64_t hits() const { return epoch_.tallied(); }
 
   // Puts an item in, in place of the key's present one (returned in *replaced, if not null), then evicts until both
   // limits hold; appends what went, which may be the item itself. `allow` (if given) is asked under the mutex, when
@@ -83,7 +95,7 @@ class MemoryTier {
                   const std::function<bool(const Item &)> &allow = nullptr);
 
   // Takes out a key's item; null if there was none. With `version` not 0: only if it has that version. Needs no memory
-  // unless a reader has been inside visit() for long; then it may throw std::bad_alloc without change.
+  // unless a Reader has lived for long; then it may throw std::bad_alloc without change.
   ItemRef erase(const Key &key, uint64_t version = 0);
 
   // Takes out everything; appends the items. Strong guarantee.
@@ -97,6 +109,9 @@ class MemoryTier {
   // Takes out and appends every item for which expired(timestamp) is true. Strong guarantee, also when `expired`
   // throws.
   void erase_if(const std::function<bool(double timestamp)> &expired, std::vector<ItemRef> *removed);
+
+  // No reader is admitted from now on; returns when those that were have ended. All else goes on.
+  void close() noexcept { epoch_.close(); }
 
   uint64_t items() const { return items_.load(std::memory_order_relaxed); }
   uint64_t bytes() const { return bytes_.load(std::memory_order_relaxed); }

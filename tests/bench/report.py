@@ -132,6 +132,7 @@ def _python(results: Results) -> Iterator[Row]:
 _THROUGHPUT = (
     ("memory hits, 1 thread", "P2 gets, one thread", "P2 gets, one thread"),
     ("memory hits, 2 threads", "P2 gets, two threads", "P2 gets, one thread"),
+    ("memory hits, 2 threads, each with a thousand keys of its own", "P2 gets, two threads apart", "P2 gets, one thread"),
     ("a map that nobody writes, 1 thread", "P2 map, one thread", "P2 map, one thread"),
     ("a map that nobody writes, 2 threads", "P2 map, two threads", "P2 map, one thread"),
     ("memory hits, asked for one by one, alone", "P2 gets alone", "P2 gets alone"),
@@ -158,6 +159,22 @@ def _throughput(results: Results) -> Iterator[Row]:
     for label, name, base in _THROUGHPUT:
         if name in results.series:
             yield label, f"{results.of(name):,.0f}", _ratio(results, name, base)
+
+
+_LATENCY = (
+    ("a map's find and copy", "P6 map"),
+    ("memory hit", "P6 memory hit"),
+    ("a map's find and copy, while another thread flushes", "P6 map beside flushes"),
+    ("memory hit, while another thread flushes", "P6 memory hit beside flushes"),
+)
+
+
+@_table("latency", "One by one, among 100 000", ("call", "median, us", "p99.9, us", "ratio"))
+def _latency(results: Results) -> Iterator[Row]:
+    for label, name in _LATENCY:
+        if f"{name}, median" in results.series:
+            cells = _times(results, f"{name}, median", f"{name}, p99.9")
+            yield label, *cells, _ratio(results, f"{name}, p99.9", f"{name}, median")
 
 
 @_table(
@@ -260,6 +277,7 @@ _PIECES = (
     ("the hash of the key", "pieces: the hash of a key"),
     ("looking whether another process has changed it (the generation of the key)", "pieces: the generation of a key"),
     ("an atomic add and its undoing, uncontended", "pieces: an atomic add and its undoing"),
+    ("a cache line's way from one processor to another", "P2 a cache line's way to another processor"),
     ("for comparison: `unordered_map::find`", "pieces: a map's find"),
 )
 

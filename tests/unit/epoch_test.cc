@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -133,6 +134,84 @@ TEST(Epoch, ReservesForLargeBatches) {
   retire(epoch, &freed, count);
   epoch.collect();
   EXPECT_EQ(freed, 10001);
+}
+
+TEST(Epoch, AClosedOneHasWaitedForItsGuards) {
+  Epoch epoch;
+  auto guard = std::make_unique<EpochGuard>(epoch);
+  EXPECT_TRUE(guard->admitted());
+  std::atomic<bool> closed{false};
+  std::thread closer([&] {
+    epoch.close();
+    closed = true;
+  });
+  while (guard->admitted()) std::this_thread::yield();
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  EXPECT_FALSE(closed);
+  guard->tally();  // how it ends makes no difference
+  guard.reset();
+  closer.join();
+  EXPECT_TRUE(closed);
+  EXPECT_FALSE(EpochGuard(epoch).admitted());
+  bool freed = false;
+  {
+    EpochGuard late(epoch);
+    retire(epoch, &freed, mark);
+    epoch.collect();
+    EXPECT_FALSE(freed) << "it protects what it finds all the same";
+  }
+  epoch.collect();
+  EXPECT_TRUE(freed);
+}
+
+// Threads that are inside when it closes, and threads that come: whoever was admitted has left when close() returns.
+TEST(Epoch, NobodyIsInsideAClosedOne) {
+  for (int round = 0; round < 200; ++round) {
+    Epoch epoch;
+    std::atomic<bool> open{true}, stop{false};
+    std::atomic<int> late{0}, entered{0};
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 3; ++i) {
+      threads.emplace_back([&] {
+        do {
+          EpochGuard guard(epoch);
+          if (!guard.admitted()) continue;
+          ++entered;
+          if (!open) ++late;
+        } while (!stop);
+      });
+    }
+    while (entered < 10) std::this_thread::yield();
+    epoch.close();
+    open = false;
+    stop = true;
+    for (std::thread &thread : threads) thread.join();
+    ASSERT_EQ(late, 0) << "round " << round;
+  }
+}
+
+TEST(Epoch, TalliesExactly) {
+  constexpr uint64_t kThreads = 2 * kStripes + 1, kTimes = 1000;
+  Epoch epoch;
+  std::vector<std::thread> threads;
+  for (uint64_t i = 0; i < kThreads; ++i) {
+    threads.emplace_back([&] {
+      for (uint64_t j = 0; j < kTimes; ++j) {
+        EpochGuard tallied(epoch), not_tallied(epoch);
+        tallied.tally();
+      }
+    });
+  }
+  std::vector<std::unique_ptr<bool>> freed;
+  for (int i = 0; i < 1000; ++i) {  // which flips the parity
+    freed.push_back(std::make_unique<bool>(false));
+    retire(epoch, freed.back().get(), mark);
+    epoch.collect();
+  }
+  for (std::thread &thread : threads) thread.join();
+  EXPECT_EQ(epoch.tallied(), kThreads * kTimes);
+  epoch.collect();
+  EXPECT_EQ(epoch.retired(), 0u);
 }
 
 // One link, replaced all the time; the freed objects are poisoned, and no reader may see the poison.

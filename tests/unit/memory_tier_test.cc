@@ -99,12 +99,21 @@ TEST(MemoryTier, FindsWhatWasInserted) {
   EXPECT_TRUE(a->resident);
   EXPECT_EQ(tier.find(Key("a")).get(), a.get());
   EXPECT_FALSE(tier.find(Key("b")));
-  Item *visited = nullptr;
-  EXPECT_TRUE(tier.visit(Key("a"), [&](Item &item) { visited = &item; }));
-  EXPECT_EQ(visited, a.get());
-  EXPECT_FALSE(tier.visit(Key("b"), [&](Item &) { FAIL(); }));
+  EXPECT_EQ(MemoryTier::Reader(tier).find(Key("a")), a.get());
+  EXPECT_EQ(MemoryTier::Reader(tier).find(Key("b")), nullptr);
   EXPECT_EQ(tier.items(), 1u);
   EXPECT_EQ(tier.bytes(), 7u);
+}
+
+TEST(MemoryTier, AClosedOneAdmitsNoReader) {
+  MemoryTier tier(10, 100);
+  put(tier, make_item("a", {.size = 7}));
+  EXPECT_TRUE(MemoryTier::Reader(tier).admitted());
+  MemoryTier::Reader(tier).count_hit();
+  tier.close();
+  EXPECT_FALSE(MemoryTier::Reader(tier).admitted());
+  EXPECT_TRUE(tier.find(Key("a"))) << "all else goes on";
+  EXPECT_EQ(tier.hits(), 1u);
 }
 
 TEST(MemoryTier, ReplacesAndReturnsTheOldItem) {
@@ -448,9 +457,13 @@ void compare_with_oracle(unsigned seed, uint64_t max_items, uint64_t max_bytes, 
       ASSERT_EQ(put(tier, make_item(key, {timestamp, state.size, state.version})), expected) << "step " << step;
     } else if (action < 90) {
       const bool explicit_time = random() % 2;
-      const bool there = tier.visit(Key(key), [&](Item &item) { tier.touch(item, timestamp, explicit_time); });
-      ASSERT_EQ(there, oracle.find(key) != nullptr) << "step " << step;
-      if (there) oracle.touch(key, timestamp, explicit_time);
+      MemoryTier::Reader reader(tier);
+      reader.prefetch(Key(key));
+      Item *const item = reader.find(Key(key));
+      ASSERT_EQ(item != nullptr, oracle.find(key) != nullptr) << "step " << step;
+      if (!item) continue;
+      tier.touch(*item, timestamp, explicit_time);
+      oracle.touch(key, timestamp, explicit_time);
     } else if (action < 97) {
       const Oracle::State *state = oracle.find(key);
       const ItemRef erased = tier.erase(Key(key));
@@ -693,11 +706,15 @@ TEST(MemoryTierThreads, ReadersSeeWholeItemsWhileWritersChangeEverything) {
   Threads threads;
   threads.run(2, [&](std::mt19937 &random) {
     const std::string key = key_of(random);
-    tier.visit(Key(key), [&](Item &item) {
-      check(key, item);
-      const bool back = random() % 8 == 0;
-      tier.touch(item, clock + (back ? -static_cast<double>(random() % 50) : 1), random() % 2);
-    });
+    {
+      MemoryTier::Reader reader(tier);
+      reader.prefetch(Key(key));
+      if (Item *item = reader.find(Key(key))) {
+        check(key, *item);
+        const bool back = random() % 8 == 0;
+        tier.touch(*item, clock + (back ? -static_cast<double>(random() % 50) : 1), random() % 2);
+      }
+    }
     const ItemRef pinned = tier.find(Key(key));
     if (pinned) check(key, *pinned);
   });

@@ -84,5 +84,31 @@ TEST(Utf8, AgreesWithTheDefinitionOnAllShortTexts) {
   }
 }
 
+// Every byte at every place of keys short and long: most keys never get beyond the first look, which is not to let by
+// what the second would refuse.
+TEST(Utf8, AKeyIsValidByDefinition) {
+  for (size_t size : {0, 1, 2, 7, 8, 9, 15, 16, 17, 31, 255, 256, 257, 1024, 1025}) {
+    std::string key(size, 'k');
+    auto by_definition = [&] {
+      const size_t points = count_by_definition(key);
+      return !key.empty() && points != kInvalidUtf8 && points <= kMaxKeyCharacters && key.find('\0') == key.npos;
+    };
+    EXPECT_EQ(valid_key(key), by_definition()) << size;
+    for (size_t at = 0; at < size; at += size > 64 ? 13 : 1) {
+      for (int byte = 0; byte < 256; ++byte) {
+        key[at] = static_cast<char>(byte);
+        ASSERT_EQ(valid_key(key), by_definition()) << byte << " at " << at << " of " << size;
+        if (at + 1 >= size) continue;
+        key[at + 1] = '\x01';  // which a borrow from a zero before it would reach
+        ASSERT_EQ(valid_key(key), by_definition()) << byte << " at " << at << " of " << size << ", then 1";
+        key[at + 1] = '\xbf';
+        ASSERT_EQ(valid_key(key), by_definition()) << byte << " at " << at << " of " << size << ", then 0xbf";
+        key[at + 1] = 'k';
+      }
+      key[at] = 'k';
+    }
+  }
+}
+
 }  // namespace
 }  // namespace dbc

@@ -1,6 +1,8 @@
 // P2: memory hits on two threads, and beside a writer at full speed. What two processors that share caches and memory
 // cost each other shows in the same runs with a map that nobody writes.
+#include <atomic>
 #include <cstring>
+#include <thread>
 #include <unordered_map>
 
 #include "cases.h"
@@ -10,6 +12,28 @@
 #include "workload.h"
 
 namespace bench {
+
+namespace {
+
+// Two threads take turns in adding one to a number.
+double way_of_a_line() {
+  constexpr uint64_t kTurns = 200'000;
+  alignas(64) std::atomic<uint64_t> number{0};
+  auto take_turns = [&](uint64_t from) {
+    for (uint64_t i = from; i < kTurns; i += 2) {
+      while (number.load() != i) {
+      }
+      number.store(i + 1);
+    }
+  };
+  double start = seconds();
+  std::thread thread(take_turns, 1);
+  take_turns(0);
+  thread.join();
+  return (seconds() - start) * 1e6 / kTurns;
+}
+
+}  // namespace
 
 void threads_in_memory() {
   const std::vector<std::string> keys = keys_of(0, kItems);
@@ -25,8 +49,10 @@ void threads_in_memory() {
 
   constexpr uint64_t kMask = (1 << 16) - 1;
   Worker get = [&](uint64_t i) { cache.get(keys[hot[i & kMask]]); };
-  // Another part of the keys, so that no two threads ask for the same at the same time.
-  Worker get_other = [&](uint64_t i) { cache.get(keys[hot[(i + kMask / 2) & kMask]]); };
+  // In an order of its own, so that no two threads ask for the same at the same time again and again.
+  const Sequence other = uniform(kHotItems, 1 << 16, 3);
+  Worker get_other = [&](uint64_t i) { cache.get(keys[other[i & kMask]]); };
+  Worker get_apart = [&](uint64_t i) { cache.get(keys[kHotItems + other[i & kMask]]); };
   Worker put = [&](uint64_t i) { cache.put(keys[any[i & kMask]], value); };
   Worker put_plain = [&](uint64_t i) { table.put(keys[any[i & kMask]], value); };
   auto find = [&](uint64_t i) {
@@ -40,6 +66,9 @@ void threads_in_memory() {
     record("P2 gets, one thread", "1/s", rates({get}, 1000)[0]);
     std::vector<double> two = rates({get, get_other}, 1000);
     record("P2 gets, two threads", "1/s", two[0] + two[1]);
+    two = rates({get, get_apart}, 1000);
+    record("P2 gets, two threads apart", "1/s", two[0] + two[1]);
+    record("P2 a cache line's way to another processor", "us", way_of_a_line());
     record("P2 map, one thread", "1/s", rates({find}, 1000)[0]);
     two = rates({find, find}, 1000);
     record("P2 map, two threads", "1/s", two[0] + two[1]);
