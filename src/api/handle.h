@@ -24,6 +24,13 @@ struct Session {
   bool of_this_process() const { return fork_count == dbc::fork_count(); }
   bool outdated() const { return !of_this_process() || cache.outdated(); }
 
+  // Lets no call in any more; those that are inside go on. Memory first: whom that refuses asks the gate, so nobody is
+  // let in anywhere after having been refused.
+  void shut() {
+    cache.close_memory();
+    gate.close();
+  }
+
   const uint64_t fork_count;
   Gate gate;  // whoever is inside a call
   Ending end;

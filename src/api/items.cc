@@ -70,8 +70,8 @@ dbc_status dbc_get_from_memory(dbc_cache *cache, const char *key, size_t key_siz
     ItemRef item;
     Status status = session->cache.get_from_memory(checked, held_version, timestamp, &glance, &item);
     if (status == Status::kClosed) {
-      if (cache->is_present(*session)) dbc::refuse_closed();
-      return Status::kNotFound;  // replaced meanwhile
+      if (session->gate.closed() && cache->is_present(*session)) dbc::refuse_closed();
+      return Status::kNotFound;  // replaced, or about to be closed: the whole get will tell
     }
     *value = dbc::to_value(std::move(item));
     return status;

@@ -114,7 +114,7 @@ void dbc_cache::set_log_level(int level) {
 
 void dbc_cache::close_session(dbc::Session &session) {
   if (!session.of_this_process()) return;
-  session.gate.close();
+  session.shut();
   if (!session.end.claim()) return session.end.wait();
   session.end.run([&] {
     session.gate.wait_until_empty();
@@ -126,7 +126,7 @@ void dbc_cache::close_session(dbc::Session &session) {
 // may be this thread's, which came here from a log callback), the last of them to leave does it.
 void dbc_cache::close_if_left(dbc::Session &session) {
   if (!session.of_this_process()) return;  // the callback has forked
-  session.gate.close();
+  session.shut();
   if (!session.gate.empty() || !session.end.claim()) return;
   try {
     session.end.run([&] { session.cache.close(); });

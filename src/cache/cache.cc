@@ -82,7 +82,8 @@ void Cache::enforce_on_open(LogScope &log) {
 void Cache::close() {
   LogScope log(logger_);
   log.add(kTrace, [] { return "close()"; });
-  memory_.close();
+  close_memory();
+  memory_.wait_for_readers();
   std::exception_ptr error;
   if (buffer_) {
     buffer_thread_->stop();

@@ -87,7 +87,7 @@ class Cache {
   // kOk with *value, kUnchanged when the current version is `held_version`, or kNotFound.
   Status get(const Key &key, uint64_t held_version, const double *timestamp, const Glance &glance, ItemRef *value);
   // The same where memory alone can tell, without waiting and without a log line; else kNotFound, and nothing has
-  // happened. May be called at any time, also when close() runs or has run, which it answers with kClosed.
+  // happened. May be called at any time, also when close() runs or has run: from close_memory() on it answers kClosed.
   Status get_from_memory(const Key &key, uint64_t held_version, const double *timestamp, Glance *glance,
                          ItemRef *value);
   std::vector<Found> get_many(std::span<const Key> keys, const uint64_t *held_versions, const double *timestamp);
@@ -125,6 +125,8 @@ class Cache {
   // Without a word: another cache has taken this one's place.
   void forget_memory() noexcept;
 
+  // First of all when it is to be closed, from any thread.
+  void close_memory() noexcept { memory_.close(); }
   void close();
 
  private:

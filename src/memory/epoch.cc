@@ -56,8 +56,7 @@ void Epoch::tick_off() noexcept {
   if (unseen_ != 0 && (unseen_ & idle) == 0) parity_.store(1 - parity, std::memory_order_seq_cst);
 }
 
-void Epoch::close() noexcept {
-  closed_.store(true, std::memory_order_seq_cst);
+void Epoch::wait_until_left() const noexcept {
   for (const Stripe &stripe : stripes_) {
     for (const auto &readers : stripe.readers) {
       // A guard lives for less than a microsecond, unless its thread has lost the processor.

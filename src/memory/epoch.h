@@ -16,7 +16,7 @@
 // follow).
 //
 // An atomic addition costs as much as the look that it protects. So a guard also serves as a pass for short calls, which
-// close() waits for, and its end can count what it was for, in the upper bits of the counter that it leaves.
+// wait_until_left() waits for, and its end can count what it was for, in the upper bits of the counter that it leaves.
 //
 // Thread safety: guards come and go on any thread, without registration and without waiting. The rest is for one thread
 // at a time: the owner calls it under the mutex that guards his changes.
@@ -60,9 +60,10 @@ class Epoch {
   // How many retired objects are not freed yet.
   size_t retired() const { return open_.size() + waiting_.size(); }
 
-  // No guard is admitted any more; returns when all that were have ended. The only function that waits, and the only
-  // one that any thread may call.
-  void close() noexcept;
+  // No guard is admitted any more. Any thread.
+  void close() noexcept { closed_.store(true, std::memory_order_seq_cst); }
+  // Once closed: returns when all guards that were admitted have ended. Any thread.
+  void wait_until_left() const noexcept;
 
   // How many guards have been tallied, modulo 2^48. Any thread.
   uint64_t tallied() const noexcept;
@@ -117,8 +118,8 @@ class EpochGuard {
   EpochGuard(const EpochGuard &) = delete;
   EpochGuard &operator=(const EpochGuard &) = delete;
 
-  // False after Epoch::close(), which does not wait for such a guard as a pass, and frees nothing that it protects. In
-  // one order with close(): either it sees this guard, or the guard sees it closed.
+  // False once the epoch is closed. What the guard finds it protects all the same. In one order with close() and
+  // wait_until_left(): either that sees this guard, or the guard sees the epoch closed.
   bool admitted() const { return !epoch_.closed_.load(std::memory_order_seq_cst); }
 
   // Has its end add one to Epoch::tallied().

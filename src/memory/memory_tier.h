@@ -50,7 +50,7 @@ class MemoryTier {
 
   // A look at what is in memory: no lock, no reference count. What it finds may be taken out meanwhile, but stays readable
   // while the reader lives. Keep it short: what is taken out meanwhile is freed only after it. Its thread may call any
-  // function of the tier but close().
+  // function of the tier but wait_for_readers().
   class Reader {
    public:
     explicit Reader(const MemoryTier &tier) : tier_(tier), guard_(tier.epoch_) {}
@@ -110,8 +110,10 @@ class MemoryTier {
   // throws.
   void erase_if(const std::function<bool(double timestamp)> &expired, std::vector<ItemRef> *removed);
 
-  // No reader is admitted from now on; returns when those that were have ended. All else goes on.
+  // No reader is admitted from now on. All else goes on.
   void close() noexcept { epoch_.close(); }
+  // Once closed: returns when all readers that were admitted have ended.
+  void wait_for_readers() const noexcept { epoch_.wait_until_left(); }
 
   uint64_t items() const { return items_.load(std::memory_order_relaxed); }
   uint64_t bytes() const { return bytes_.load(std::memory_order_relaxed); }

@@ -205,6 +205,39 @@ TEST(step_37_closing_while_threads_are_inside) {
   CHECK_TEXT(query(PATH, "PRAGMA integrity_check"), "ok");
 }
 
+static void *put_slowly(void *cache) {
+  CHECK(dbc_put(cache, KEY("other"), "v", 1, 0, NULL, NULL) == DBC_OK);
+  return NULL;
+}
+static void *close_it(void *cache) {
+  CHECK(dbc_close(cache) == DBC_OK);
+  return NULL;
+}
+
+// While a close waits for a put, which waits for another program.
+TEST(a_close_that_waits_has_closed_for_everybody) {
+  dbc_cache *cache = open_with(PATH, "1.0.0", with_double(dbc_options_new(), DBC_BUSY_TIMEOUT_SECONDS, 60));
+  put(cache, "k", "value");
+  FILE *program = popen("sqlite3 " PATH, "w");
+  CHECK(program != NULL && fputs("BEGIN IMMEDIATE;\n.shell touch locked\n", program) >= 0 && fflush(program) == 0);
+  while (!exists("locked")) usleep(1000);
+  pthread_t putter, closer;
+  CHECK(pthread_create(&putter, NULL, put_slowly, cache) == 0);
+  usleep(20000);  // it is inside
+  CHECK(pthread_create(&closer, NULL, close_it, cache) == 0);
+  dbc_value *value = NULL;
+  uint64_t number = 0;
+  while (dbc_count(cache, &number) != DBC_CLOSED) usleep(100);
+  for (int i = 0; i < 100; ++i) {
+    CHECK(dbc_get(cache, KEY("k"), NULL, &value) == DBC_CLOSED && value == NULL);
+    CHECK(dbc_get_from_memory(cache, KEY("k"), 0, NULL, &value) == DBC_CLOSED && value == NULL);
+  }
+  CHECK(fputs("COMMIT;\n", program) >= 0 && pclose(program) == 0);
+  pthread_join(putter, NULL);
+  pthread_join(closer, NULL);
+  dbc_free(cache);
+}
+
 // A key that is only ever overwritten is always found, with a version that never goes back.
 static void *never_missing(void *argument) {
   struct job *job = argument;

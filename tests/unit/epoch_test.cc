@@ -143,6 +143,7 @@ TEST(Epoch, AClosedOneHasWaitedForItsGuards) {
   std::atomic<bool> closed{false};
   std::thread closer([&] {
     epoch.close();
+    epoch.wait_until_left();
     closed = true;
   });
   while (guard->admitted()) std::this_thread::yield();
@@ -183,6 +184,7 @@ TEST(Epoch, NobodyIsInsideAClosedOne) {
     }
     while (entered < 10) std::this_thread::yield();
     epoch.close();
+    epoch.wait_until_left();
     open = false;
     stop = true;
     for (std::thread &thread : threads) thread.join();
