@@ -85,16 +85,19 @@ Reader *ReaderPool::Loan::latest() {
     entry_.end_snapshot();
   }
   if (!same) return reader;
-  // Before the rest: a release that comes later, or has come while this was lent, finds another round.
-  entry_.round = pool_.round_.load();
-  if (pool_.pauses_.load() > 0) return reader;
-  if (!pool_.release_requested_.exchange(true) && !pool_.request_release_()) {
-    pool_.release_requested_.store(false);
-    return reader;
-  }
+  if (!pool_.may_keep(&entry_.round)) return reader;
   reader->begin();
   entry_.keeps = true;
   return reader;
+}
+
+bool ReaderPool::may_keep(uint64_t *round) {
+  // Before the rest: a release that comes later, or has come while the connection was lent, finds another round.
+  *round = round_.load();
+  if (pauses_.load() > 0) return false;
+  if (release_requested_.exchange(true) || request_release_()) return true;
+  release_requested_.store(false);
+  return false;
 }
 
 ReaderPool::NoSnapshots::NoSnapshots(ReaderPool &pool) : pool_(pool) {

@@ -85,6 +85,10 @@ class ReaderPool {
     ReaderPool &pool_;
   };
   void end_parked() noexcept;
+  // For another connection that is to keep a snapshot as these do: until it finds that the round is over, which
+  // release_snapshots() ends. False: it may not, for now.
+  bool may_keep(uint64_t *round);
+  uint64_t round() const { return round_.load(); }
   // Closes all connections. None may be lent.
   void clear();
 

@@ -107,6 +107,10 @@ void SqliteStore::open(LogScope &log) {
       request_release = [this] { return snapshot_end_->request(false); };
     }
     readers_.emplace([this] { return connect(false); }, std::move(request_release));
+    if (shared_ && wal_index_.found()) {
+      NoFork no_fork;
+      writer_snapshot_.emplace(*connection_, wal_index_, *readers_);
+    }
   }
   try {
     check_totals();
@@ -389,8 +393,14 @@ void SqliteStore::lock_writer() {
                                    ": another writer held the file longer than the busy timeout of " +
                                    std::to_string(options_.busy_timeout_seconds) + " seconds; try again");
   }
+  connection_mutex_.lock();
   if (sync_failed_.load(std::memory_order_relaxed)) [[unlikely]]
     mend_failed_sync();
+}
+
+void SqliteStore::unlock_writer() {
+  connection_mutex_.unlock();
+  lock_->unlock();
 }
 
 void SqliteStore::close(LogScope &log) {
@@ -429,7 +439,7 @@ void SqliteStore::close(LogScope &log) {
     }
     close_connections();
   }
-  if (locked) lock_->unlock();
+  if (locked) unlock_writer();
   if (shared_) shared_->let_go();
   log.add(kInfo, [&] { return "closed " + options_.path; });
   if (error) std::rethrow_exception(error);
@@ -437,6 +447,7 @@ void SqliteStore::close(LogScope &log) {
 
 void SqliteStore::close_connections() {
   memory_reader_.reset();
+  writer_snapshot_.reset();
   data_version_.reset();
   data_version_connection_.reset();
   if (readers_) readers_->clear();

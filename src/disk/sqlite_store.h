@@ -17,6 +17,7 @@
 
 #include <atomic>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -35,6 +36,7 @@
 #include "disk/touch_log.h"
 #include "disk/wal_index.h"
 #include "disk/writer.h"
+#include "disk/writer_snapshot.h"
 #include "share/shared_file.h"
 #include "share/writer_lock.h"
 
@@ -87,7 +89,7 @@ class SqliteStore final : public Store {
   class Turn {
    public:
     explicit Turn(SqliteStore &store) : store_(store) { store.lock_writer(); }
-    ~Turn() { store_.lock_->unlock(); }
+    ~Turn() { store_.unlock_writer(); }
     Turn(const Turn &) = delete;
     Turn &operator=(const Turn &) = delete;
 
@@ -141,6 +143,7 @@ class SqliteStore final : public Store {
   int busy_timeout_milliseconds() const;
   std::unique_ptr<Connection> connect(bool writes) const;
   void lock_writer();
+  void unlock_writer();
   void mend_wal_index();
   void mend_wal_index_under_lock();
   void mend_failed_sync() noexcept;
@@ -178,14 +181,18 @@ class SqliteStore final : public Store {
   ino_t inode_ = 0;
   std::atomic<bool> damaged_{false};
 
-  std::unique_ptr<Connection> connection_;  // the writer's; used under lock_
+  // The writer's; used under lock_ (which includes connection_mutex_), and for the end of its snapshot under the mutex
+  // alone.
+  std::unique_ptr<Connection> connection_;
+  std::mutex connection_mutex_;
   std::unique_ptr<Writer> writer_;
   WalIndex wal_index_;  // the writer's connection has it mapped
   std::unique_ptr<Connection> data_version_connection_;
   std::unique_ptr<DataVersion> data_version_;  // for a file without a shared one
   std::unique_ptr<Reader> memory_reader_;      // at ":memory:": on the writer's connection, under lock_
 
-  std::optional<ReaderPool> readers_;  // none in memory
+  std::optional<ReaderPool> readers_;              // none in memory
+  std::optional<WriterSnapshot> writer_snapshot_;  // none where readers keep none
 
   TouchLog touches_;
   std::atomic<int> wal_pages_{0};           // in the WAL after the last commit
@@ -195,7 +202,7 @@ class SqliteStore final : public Store {
   std::atomic<bool> closing_{false};
   std::atomic<bool> evictions_expected_{false};
   std::unique_ptr<Maintenance> maintenance_;
-  std::unique_ptr<Maintenance> snapshot_end_;  // null where readers keep no snapshots
+  std::unique_ptr<Maintenance> snapshot_end_;  // null where no snapshots are kept
 };
 
 }  // namespace dbc

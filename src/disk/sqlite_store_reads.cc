@@ -25,7 +25,7 @@ SqliteStore::Lease::Lease(SqliteStore &store, const Turn &) : store_(store) {
 SqliteStore::Lease::~Lease() {
   if (!store_.in_memory()) return;
   no_fork_.reset();
-  store_.lock_->unlock();
+  store_.unlock_writer();
 }
 
 Reader *SqliteStore::Lease::latest() { return loan_ ? loan_->latest() : store_.memory_reader_.get(); }

@@ -128,11 +128,14 @@ void SqliteStore::make_room_soon() noexcept {
   if (maintenance_) maintenance_->request(false);
 }
 
+// False: not all have ended. That of a writer who is at work ends with its commit, or when this comes again.
 bool SqliteStore::release_snapshots() {
   try {
     NoFork no_fork;
     readers_->release_snapshots();
-    return true;
+    std::unique_lock lock(connection_mutex_, std::try_to_lock);
+    if (lock.owns_lock() && writer_snapshot_) writer_snapshot_->end();
+    return lock.owns_lock();
   } catch (const std::bad_alloc &) {
     return false;
   }
@@ -173,6 +176,7 @@ bool SqliteStore::checkpoint_ahead() {
   try {
     if (!sqlite3_get_autocommit(connection_->handle())) writer_->roll_back.run();
     sqlite3_busy_timeout(connection_->handle(), 0);  // fork() waits for this, and shall not wait for another program
+    if (writer_snapshot_) writer_snapshot_->end();
     writer_->count_checkpoint.run();
   } catch (const Error &) {
     return true;  // no room, or a foreign program is writing: then nothing is done ahead
@@ -292,6 +296,7 @@ void SqliteStore::mend_wal_index_under_lock() {
 
 // In a NoFork, under the writer lock. SQLITE_BUSY: a reader needs the rest of the WAL.
 int SqliteStore::copy_wal(int mode) {
+  if (writer_snapshot_) writer_snapshot_->end();
   sqlite3_busy_timeout(connection_->handle(), 0);
   int pages = 0;
   int result = sqlite3_wal_checkpoint_v2(connection_->handle(), nullptr, mode, &pages, nullptr);

@@ -46,6 +46,7 @@ SqliteTransaction::SqliteTransaction(SqliteStore &store)
 void SqliteTransaction::begin() {
   using Clock = std::chrono::steady_clock;
   sqlite3_busy_timeout(store_.connection_->handle(), 0);
+  if (store_.writer_snapshot_) store_.writer_snapshot_->before_begin();
   auto deadline = Clock::now() + std::chrono::duration_cast<Clock::duration>(
                                      std::chrono::duration<double>(store_.options_.busy_timeout_seconds));
   for (auto pause = std::chrono::microseconds(100);; pause = std::min(2 * pause, std::chrono::microseconds(10'000))) {
@@ -55,7 +56,10 @@ void SqliteTransaction::begin() {
       sqlite3_busy_timeout(store_.connection_->handle(), store_.busy_timeout_milliseconds());
       return;
     } catch (const Error &error) {
-      if (error.status() != Status::kBusy || Clock::now() >= deadline) throw;
+      if (error.status() != Status::kBusy) throw;
+      // Not while we wait; and it may be what is refused, if another program has just committed.
+      if (store_.writer_snapshot_) store_.writer_snapshot_->end();
+      if (Clock::now() >= deadline) throw;
     }
     no_fork_.reset();
     std::this_thread::sleep_for(pause);
@@ -71,7 +75,7 @@ SqliteTransaction::~SqliteTransaction() {
 
 void SqliteTransaction::end() {
   no_fork_.reset();
-  store_.lock_->unlock();
+  store_.unlock_writer();
 }
 
 void SqliteTransaction::roll_back() noexcept {
@@ -84,6 +88,7 @@ void SqliteTransaction::roll_back() noexcept {
       // Whoever begins next tries again.
     }
   }
+  if (store_.writer_snapshot_) store_.writer_snapshot_->end();
   store_.touches_.done(false);
   open_ = false;
 }
@@ -432,12 +437,14 @@ void SqliteTransaction::commit(const std::function<void()> &publish) {
   // A failure up to here leaves the transaction to the destructor.
   totals_changed_ = totals_changed_ || order_.changed();
   if (totals_changed_) prepare_totals();
+  if (store_.writer_snapshot_) store_.writer_snapshot_->before_commit();
   SharedTotals *shared = totals_changed_ ? store_.totals_.get() : nullptr;
   std::optional<DataVersion::OwnCommit> own_commit;  // ends after everything below
   if (store_.data_version_) own_commit.emplace(*store_.data_version_, *store_.connection_);
   begin_generations();
   try {
     writer_.commit.run();
+    if (store_.writer_snapshot_) store_.writer_snapshot_->after_commit();
     if (own_commit) own_commit->done();
   } catch (...) {
     end_generations();  // and the counts stay in doubt: see settle_totals()

@@ -205,6 +205,37 @@ TEST(step_37_closing_while_threads_are_inside) {
   CHECK_TEXT(query(PATH, "PRAGMA integrity_check"), "ok");
 }
 
+static void *put_until_stopped(void *argument) {
+  struct job *job = argument;
+  char key[8];
+  while (!atomic_load(job->stop)) {
+    snprintf(key, sizeof key, "k%u", next(job) % kKeys);
+    put(job->cache, key, "value");
+  }
+  return NULL;
+}
+
+// The library keeps a snapshot of the WAL from one put to the next, not so long that another program could not have all
+// of the WAL copied and cut off: neither while puts follow each other without a gap, nor after the last one.
+TEST(what_a_writer_keeps_of_the_wal_ends_soon) {
+  dbc_cache *cache = open_default(PATH);
+  atomic_int stop = 0;
+  struct job job = {cache, 0, 0, &stop, 1};
+  pthread_t thread;
+  CHECK(pthread_create(&thread, NULL, put_until_stopped, &job) == 0);
+  for (int i = 0; i < 10; ++i) {
+    usleep(30000);
+    CHECK_TEXT(shell("sqlite3 -cmd '.timeout 10000' " PATH " 'PRAGMA wal_checkpoint(TRUNCATE)'"), "0|0|0");
+  }
+  atomic_store(&stop, 1);
+  pthread_join(thread, NULL);
+  put(cache, "k", "v");
+  put(cache, "k", "v");
+  usleep(200000);
+  CHECK_TEXT(shell("sqlite3 " PATH " 'PRAGMA wal_checkpoint(TRUNCATE)'"), "0|0|0");
+  dbc_free(cache);
+}
+
 static void *put_slowly(void *cache) {
   CHECK(dbc_put(cache, KEY("other"), "v", 1, 0, NULL, NULL) == DBC_OK);
   return NULL;
