@@ -95,9 +95,10 @@ dbc::Session *dbc_cache::replace_session() {
     if (old->of_this_process()) replaced_.emplace_back(old);
     lock.unlock();
     no_fork.reset();
-    if (old->of_this_process()) old->cache.forget_memory();
-    // Also those before it: who was inside of dbc_get_from_memory, which never waits, has left it to us.
-    for (size_t i = 0; dbc::Session *session = replaced_session(i); ++i) close_if_left(*session);
+    if (old->of_this_process()) {
+      old->cache.forget_memory();
+      close_if_left(*old);
+    }
     // Meanwhile, and close() did not see this session. It alone: the others are close()'s, which may be waiting for the
     // call that this thread is inside of, if this is a log callback.
     if (closed_.load()) close_session(*present);

@@ -45,8 +45,8 @@ class Item {
   uint64_t hash() const { return hash_; }
   Key as_key() const { return Key(key(), hash_); }
   // Empty when the item holds no bytes, whatever its size.
-  std::string_view value() const { return {data() + room_for_key(key_size_), stored_bytes()}; }
-  char *writable_value() { return data() + room_for_key(key_size_); }
+  std::string_view value() const { return {data() + value_at(), stored_bytes()}; }
+  char *writable_value() { return data() + value_at(); }
 
   uint64_t version() const { return version_; }
   void set_version(uint64_t version) { version_ = version; }  // before anyone else sees the item
@@ -92,6 +92,7 @@ class Item {
   const char *data() const { return reinterpret_cast<const char *>(this + 1); }
   char *data() { return reinterpret_cast<char *>(this + 1); }
   static size_t room_for_key(size_t key_size) { return (key_size + 7) / 8 * 8; }
+  size_t value_at() const { return holds_value_ ? room_for_key(key_size_) : 0; }
   size_t stored_bytes() const { return holds_value_ ? size_ : 0; }
   static size_t bytes(size_t key_size, size_t stored_bytes) {
     return sizeof(Item) + (stored_bytes > 0 ? room_for_key(key_size) : key_size) + stored_bytes;

@@ -20,7 +20,7 @@ bool plain_ascii(std::string_view text) {
     if (!plain(word)) return false;
   }
   for (; left > 0; ++at, --left) {
-    if (*at <= 0) return false;
+    if (static_cast<signed char>(*at) <= 0) return false;
   }
   return true;
 }

@@ -97,6 +97,7 @@ bool ReaderPool::may_keep(uint64_t *round) {
   if (pauses_.load() > 0) return false;
   if (release_requested_.exchange(true) || request_release_()) return true;
   release_requested_.store(false);
+  round_.fetch_add(1);  // for who has relied on this request meanwhile
   return false;
 }
 

@@ -407,6 +407,13 @@ void SqliteStore::close(LogScope &log) {
   closing_.store(true);
   maintenance_->stop();
   if (snapshot_end_) snapshot_end_->stop();
+  // Others may be waiting for what is kept, and we shall wait for them.
+  std::optional<ReaderPool::NoSnapshots> no_snapshots;
+  if (readers_) {
+    NoFork no_fork;
+    no_snapshots.emplace(*readers_);
+    if (writer_snapshot_) writer_snapshot_->end();
+  }
   std::exception_ptr error;
   try {
     if (!replaced()) {

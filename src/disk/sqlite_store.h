@@ -10,7 +10,7 @@
 //
 // At ":memory:" there is one connection, and readers take turns with writers.
 //
-// Lock order: WriterLock, NoFork, the pool's mutex, SQLite's locks, then the leaf mutexes (touch log, maintenance).
+// Lock order: WriterLock, the mutex of the writer's connection, NoFork, the pool's mutex, SQLite's locks, then the leaf mutexes (touch log, maintenance).
 #pragma once
 
 #include <sys/types.h>
@@ -181,8 +181,7 @@ class SqliteStore final : public Store {
   ino_t inode_ = 0;
   std::atomic<bool> damaged_{false};
 
-  // The writer's; used under lock_ (which includes connection_mutex_), and for the end of its snapshot under the mutex
-  // alone.
+  // The writer's; used between lock_writer() and unlock_writer(), and for the end of its snapshot under the mutex alone.
   std::unique_ptr<Connection> connection_;
   std::mutex connection_mutex_;
   std::unique_ptr<Writer> writer_;

@@ -20,6 +20,7 @@ namespace {
 // The WAL is folded into the file when it has grown to 16 MiB, by the maintenance thread; at four times that, because
 // the thread does not keep up, by the writer who made it so.
 constexpr int kCheckpointPages = 4096;
+static_assert(WriterSnapshot::kMostPages < kCheckpointPages);
 constexpr int kUrgentCheckpointPages = 4 * kCheckpointPages;
 
 // Readers whose times overlap would keep the WAL from ever being begun anew. Once it has grown that far, a checkpoint

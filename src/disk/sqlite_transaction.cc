@@ -57,8 +57,8 @@ void SqliteTransaction::begin() {
       return;
     } catch (const Error &error) {
       if (error.status() != Status::kBusy) throw;
-      // Not while we wait; and it may be what is refused, if another program has just committed.
-      if (store_.writer_snapshot_) store_.writer_snapshot_->end();
+      // It may be what is refused, if another program has just committed; and it is not kept while we wait.
+      if (store_.writer_snapshot_ && store_.writer_snapshot_->end()) continue;
       if (Clock::now() >= deadline) throw;
     }
     no_fork_.reset();

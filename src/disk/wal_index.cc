@@ -29,6 +29,10 @@ WalIndex::Header WalIndex::header() const {
   return copy;
 }
 
+uint32_t WalIndex::pages() const {
+  return __atomic_load_n(reinterpret_cast<const uint32_t *>(header_) + kPagesAt, __ATOMIC_ACQUIRE);
+}
+
 uint32_t WalIndex::pages_to_copy() const {
   const auto *words = reinterpret_cast<const uint32_t *>(header_);
   return __atomic_load_n(words + kPagesAt, __ATOMIC_ACQUIRE) - __atomic_load_n(words + kCopiedAt, __ATOMIC_ACQUIRE);

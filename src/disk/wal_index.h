@@ -24,6 +24,8 @@ class WalIndex {
   bool found() const { return header_ != nullptr; }
   // A header that is being changed may come back torn, and then as no header that ever was.
   Header header() const;
+  // How many pages the WAL has, since it was begun anew.
+  uint32_t pages() const;
   // How many pages of the WAL no checkpoint has copied into the database yet. Under the writer lock, after a read.
   uint32_t pages_to_copy() const;
   // More pages were copied than there are? SQLite believes that, and then reads outside of its memory. Damage can make

@@ -8,18 +8,20 @@ void WriterSnapshot::before_begin() {
 }
 
 void WriterSnapshot::before_commit() {
-  if (kept_ && round_ != pool_.round()) {
+  const bool may_stay = index_.pages() < kMostPages;
+  if (kept_ && (!may_stay || round_ != pool_.round())) {
     end();
-  } else if (!kept_ && latest_ && pool_.may_keep(&round_)) {
+  } else if (!kept_ && may_stay && latest_ && pool_.may_keep(&round_)) {
     stay_.step();
     kept_ = true;
   }
 }
 
-void WriterSnapshot::end() noexcept {
-  if (!kept_) return;
+bool WriterSnapshot::end() noexcept {
+  if (!kept_) return false;
   kept_ = false;
   stay_.reset();
+  return true;
 }
 
 }  // namespace dbc

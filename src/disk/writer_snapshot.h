@@ -6,7 +6,8 @@
 // stays in its read transaction (by a statement that has a row left), which its own commits carry along.
 //
 // What is kept is in the way of checkpoints like the snapshots that readers keep (see ReaderPool), and so ends with
-// them: it goes by the pool's rounds.
+// them: it goes by the pool's rounds. And none is kept any more shortly before a checkpoint is due, whichever process
+// makes it: of several that put in bursts each would have one of its own again, and the WAL never be free.
 //
 // Thread safety: for whoever has the writer's connection to himself, in a NoFork.
 #pragma once
@@ -21,6 +22,8 @@ namespace dbc {
 
 class WriterSnapshot {
  public:
+  static constexpr uint32_t kMostPages = 3584;  // of the WAL, 14 MiB
+
   // All three outlive it.
   WriterSnapshot(const Connection &connection, const WalIndex &index, ReaderPool &pool)
       : stay_(connection, "PRAGMA user_version"), index_(index), pool_(pool) {}
@@ -30,7 +33,8 @@ class WriterSnapshot {
   // In the transaction: what is kept is ended, or begun.
   void before_commit();
   void after_commit() { last_ = index_.header(); }
-  void end() noexcept;
+  // Says whether there was one.
+  bool end() noexcept;
 
  private:
   Statement stay_;

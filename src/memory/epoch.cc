@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cassert>
+#include <chrono>
 #include <thread>
 #include <utility>
 
@@ -59,8 +60,10 @@ void Epoch::tick_off() noexcept {
 void Epoch::wait_until_left() const noexcept {
   for (const Stripe &stripe : stripes_) {
     for (const auto &readers : stripe.readers) {
-      // A guard lives for less than a microsecond, unless its thread has lost the processor.
-      while ((readers.load(std::memory_order_seq_cst) & kLiving) != 0) std::this_thread::yield();
+      // A guard lives for less than a microsecond, unless its thread has lost the processor; and it may need this one.
+      for (int look = 0; (readers.load(std::memory_order_seq_cst) & kLiving) != 0; ++look) {
+        look < 100 ? std::this_thread::yield() : std::this_thread::sleep_for(std::chrono::microseconds(100));
+      }
     }
   }
 }

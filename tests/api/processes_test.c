@@ -2,6 +2,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <sys/stat.h>
 
 #include "support.h"
 
@@ -168,6 +169,32 @@ TEST(a_killed_process_loses_nothing_acknowledged) {
     dbc_free(cache);
   }
   CHECK_TEXT(query(PATH, "PRAGMA integrity_check"), "ok");
+}
+
+// Each of two processes that put in bursts keeps a snapshot after a burst. They are not in the way of each other's
+// checkpoints all the same: else these would find the WAL in use until it has 64 MiB.
+TEST(bursts_of_two_processes_keep_the_wal_small) {
+  dbc_free(open_default(PATH));
+  pid_t children[2];
+  for (int i = 0; i < 2; ++i) {
+    children[i] = start();
+    if (children[i] != 0) continue;
+    static char value[30000];
+    char key[8];
+    dbc_cache *cache = open_default(PATH);
+    for (int burst = 0; burst < 300; ++burst) {
+      for (int n = 0; n < 10; ++n) {
+        snprintf(key, sizeof key, "k%d", (burst * 10 + n) % 64);
+        CHECK(dbc_put(cache, KEY(key), value, sizeof value, 0, NULL, NULL) == DBC_OK);
+      }
+      usleep(8000);
+    }
+    _exit(0);
+  }
+  for (int i = 0; i < 2; ++i) wait_for(children[i]);
+  struct stat wal;  // which never becomes shorter
+  CHECK(stat(PATH "-wal", &wal) == 0 && wal.st_size < (32 << 20));
+  dbc_free(open_default(PATH));
 }
 
 // A checkpoint writes page 1 first, which says how long the file is, and the pages at its end last. Whoever is killed

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 
 #include "base/status.h"
@@ -111,7 +112,7 @@ TEST_F(WriterSnapshotTest, ACommitAtTheLastMomentIsRefusedAsBusy) {
   } catch (const Error &error) {
     EXPECT_EQ(error.status(), Status::kBusy);
   }
-  snapshot_.end();
+  EXPECT_TRUE(snapshot_.end()) << "worth another try at once";
   writer_.execute("BEGIN IMMEDIATE");
   change(writer_);
   commit();
@@ -138,6 +139,26 @@ TEST_F(WriterSnapshotTest, IsNotKeptWhereItMayNot) {
   will_come_ = false;
   for (int i = 0; i < 3; ++i) put();
   EXPECT_FALSE(kept()) << "nobody would end it";
+}
+
+// Where a checkpoint is soon due.
+TEST_F(WriterSnapshotTest, IsNotKeptInALargeWal) {
+  writer_.execute("CREATE TABLE filler(data)");
+  uint32_t most = 0;
+  for (int i = 0; i < 40; ++i) {
+    begin();
+    writer_.execute("INSERT INTO filler VALUES(zeroblob(500000))");
+    commit();
+    const bool is_kept = sqlite3_txn_state(writer_.handle(), nullptr) == SQLITE_TXN_READ;
+    if (is_kept) most = std::max(most, index_.pages());
+    EXPECT_EQ(is_kept, i > 0 && index_.pages() < WriterSnapshot::kMostPages + 130) << index_.pages();
+    if (!is_kept && i > 0) break;
+  }
+  EXPECT_GT(most, WriterSnapshot::kMostPages - 130) << "so long it is";
+  EXPECT_FALSE(kept());
+  put();  // begins the WAL anew
+  put();
+  EXPECT_TRUE(kept());
 }
 
 TEST_F(WriterSnapshotTest, OutlivesARollbackUntilItIsEnded) {
