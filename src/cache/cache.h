@@ -9,9 +9,8 @@
 // whoever wrote.
 //
 // Thread safety: all functions from any thread, but close() once and last, when no other runs but get_from_memory().
-// Lock order:
-// buffer_mutex_, the store's writer lock, then leaf mutexes. Log lines are delivered at the end of each function, when
-// no lock is held.
+// Lock order: buffer_mutex_, the store's writer lock, then leaf mutexes. Log lines are delivered at the end of each
+// function, when no lock is held.
 #pragma once
 
 #include <atomic>
